@@ -1,0 +1,30 @@
+"""The verbs: what ``%maas verb``, ``maas verb`` and ``maas_jupyter.verb(...)`` do, each defined once.
+
+The faces build their arguments, options and help from these signatures and docstrings. Importing this package imports
+nothing heavy; each verb imports what it needs.
+"""
+
+from maas_jupyter.api import subjects
+from maas_jupyter.api.optimization import quantize
+from maas_jupyter.api.registry import alias, models, register, runs
+from maas_jupyter.api.serving import endpoints, logs, metrics, predict, publish, stop
+from maas_jupyter.api.training import evaluate, train
+
+#: In the order of a model's life.
+VERBS = (
+    train,
+    evaluate,
+    quantize,
+    register,
+    alias,
+    models,
+    runs,
+    publish,
+    predict,
+    endpoints,
+    metrics,
+    logs,
+    stop,
+)
+
+__all__ = ["VERBS", "subjects", *(verb.__name__ for verb in VERBS)]

@@ -1,0 +1,140 @@
+"""Serving: ``publish``, ``predict``, ``endpoints``, ``metrics``, ``logs`` and ``stop``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+from maas_jupyter.api.subjects import open_registry, open_target, to_endpoint, to_version
+from maas_jupyter.arguments import EndpointArgument, Kind, ReferenceArgument
+
+if TYPE_CHECKING:
+    from maas_jupyter.monitoring import EndpointMetrics
+    from maas_jupyter.targets import Endpoint, EndpointList, Prediction
+
+
+def publish(model: ReferenceArgument, *, to: str | None = None) -> Endpoint:
+    """Publish a registered version as an endpoint, up and warm when this returns.
+
+    A version that was published under the same name before is replaced in one step.
+
+    Parameters
+    ----------
+    model : str, Run or ModelVersion
+        What to serve.
+    to : str
+        Where; local by default.
+
+    Returns
+    -------
+    Endpoint
+
+    Raises
+    ------
+    NotFound
+        If there is no such model, version or target.
+    BundleError
+        If the bundle is damaged or does not load; what served before goes on serving.
+    """
+    target = open_target(to)
+    # The server starts while the registry is looked up.
+    target.prepare()
+    registry = open_registry()
+    version = to_version(model, registry)
+    return target.publish(version.name, version.version, registry.fetch(version).folder)
+
+
+def predict(model: EndpointArgument, inputs: Annotated[Any, Kind.VALUE]) -> Prediction:
+    """Ask an endpoint.
+
+    Parameters
+    ----------
+    model : str or Endpoint
+        Name of the endpoint.
+    inputs : array-like
+        Rows; the first axis is the rows.
+
+    Returns
+    -------
+    Prediction
+        Labels and scores where the model classifies.
+
+    Raises
+    ------
+    NotFound
+        If nothing of that name is published.
+    InvalidInput
+        If the rows do not fit the model; says what was expected.
+    Unavailable
+        If the endpoint does not answer.
+    """
+    return to_endpoint(model).predict(inputs)
+
+
+def endpoints() -> EndpointList:
+    """List endpoints and their state.
+
+    Returns
+    -------
+    EndpointList
+    """
+    return open_target(None).endpoints()
+
+
+def metrics(name: EndpointArgument) -> EndpointMetrics:
+    """Show what an endpoint has done since its server started: requests, errors, latency.
+
+    Parameters
+    ----------
+    name : str or Endpoint
+        Name of the endpoint.
+
+    Returns
+    -------
+    EndpointMetrics
+    """
+    from maas_jupyter.monitoring import endpoint_metrics
+
+    endpoint = to_endpoint(name)
+    return endpoint_metrics(endpoint.name, endpoint.metrics_text())
+
+
+def logs(name: EndpointArgument, *, lines: int = 20) -> Any:
+    """Show the last lines of the log of an endpoint's server.
+
+    Parameters
+    ----------
+    name : str or Endpoint
+        Name of the endpoint.
+    lines : int
+        How many.
+
+    Returns
+    -------
+    list of str
+    """
+    return to_endpoint(name).logs(lines)
+
+
+def stop(name: Annotated[Any, Kind.ENDPOINT] = None) -> EndpointList:
+    """Stop an endpoint; without a name, stop the local server.
+
+    A stopped server comes back, with its models, at the next publish; an endpoint that is stopped by its name does not.
+
+    Parameters
+    ----------
+    name : str or Endpoint
+        Name of the endpoint.
+
+    Returns
+    -------
+    EndpointList
+        What is left.
+
+    Raises
+    ------
+    NotFound
+        If nothing of that name is published.
+    """
+    target = open_target(None)
+    target.stop(None if name is None else getattr(name, "name", name))
+    return target.endpoints()

@@ -1,0 +1,146 @@
+"""The packaged model: a folder with a manifest, ``maas.json``, that holds the sha256 of every other file.
+
+The digest of a bundle is the sha256 of its manifest's bytes, so one digest vouches for every byte. No file of a bundle
+is a pickle.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from maas_jupyter.errors import BundleError
+from maas_jupyter.schema import BUNDLE_FORMAT, MANIFEST_NAME, FileEntry, Manifest, decode, encode, write_atomic
+
+_CHUNK = 1 << 20
+
+
+def sha256_of(path: Path) -> str:
+    """Return the sha256 of a file as hexadecimal digits."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while chunk := file.read(_CHUNK):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def read_manifest(data: bytes, *, where: str) -> Manifest:
+    """Decode a manifest and check what its types cannot say.
+
+    Raises
+    ------
+    BundleError
+        If it is malformed, of a newer format, or names a file outside the bundle's folder.
+    """
+    manifest = decode(data, Manifest, where=where)
+    if manifest.format_version > BUNDLE_FORMAT:
+        raise BundleError(
+            f"{where} has bundle format {manifest.format_version}; this version reads up to {BUNDLE_FORMAT}.",
+            hint="Upgrade: pip install -U maas-jupyter",
+        )
+    for name in manifest.files:
+        parts = name.split("/")
+        if not name or "\\" in name or ":" in name or any(part in ("", ".", "..") for part in parts):
+            raise BundleError(f"{where} names the file '{name}', which is not a plain path inside the bundle.")
+        if name == MANIFEST_NAME:
+            raise BundleError(f"{where} lists itself among its files.")
+    return manifest
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A verified bundle: what is registered and what is served.
+
+    Attributes
+    ----------
+    folder : Path
+        Holds ``maas.json`` and the files that it lists; other files are not part of the bundle.
+    manifest : Manifest
+        Task, signature, labels, runtime, precision, files, parent and measurements.
+    digest : str
+        sha256 of the manifest, in hexadecimal digits.
+    """
+
+    folder: Path
+    manifest: Manifest
+    digest: str
+
+    @classmethod
+    def open(cls, folder: Path, *, digest: str | None = None) -> Bundle:
+        """Open a bundle and verify every byte of it.
+
+        Parameters
+        ----------
+        folder : Path
+            The bundle's folder.
+        digest : str, optional
+            The digest that the bundle must have.
+
+        Raises
+        ------
+        BundleError
+            If a file is missing, cut or altered; names the file and both digests.
+        """
+        path = folder / MANIFEST_NAME
+        try:
+            data = path.read_bytes()
+        except FileNotFoundError:
+            raise BundleError(f"{folder} is not a bundle: it has no {MANIFEST_NAME}.") from None
+        found = hashlib.sha256(data).hexdigest()
+        if digest is not None and found != digest:
+            raise BundleError(
+                f"{path} has the digest {found[:12]}, expected {digest[:12]}.",
+                hint="It was altered after it was registered: register the model again.",
+            )
+        manifest = read_manifest(data, where=str(path))
+        for name, entry in manifest.files.items():
+            verify_file(folder / name, entry)
+        return cls(folder, manifest, found)
+
+    @classmethod
+    def seal(cls, folder: Path, manifest: Manifest, files: Iterable[str]) -> Bundle:
+        """Write the manifest over the files of a folder, which makes it a bundle."""
+        entries = {
+            name: FileEntry(sha256=sha256_of(folder / name), size=(folder / name).stat().st_size)
+            for name in sorted(files)
+        }
+        manifest = msgspec.structs.replace(manifest, files=entries)
+        data = encode(manifest)
+        write_atomic(folder / MANIFEST_NAME, data)
+        return cls(folder, manifest, hashlib.sha256(data).hexdigest())
+
+    def copy_to(self, folder: Path) -> None:
+        """Copy the bundle's own files, and nothing else, into a new folder."""
+        for name in (*self.manifest.files, MANIFEST_NAME):
+            target = folder / name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(self.folder / name, target)
+
+
+def verify_file(path: Path, entry: FileEntry) -> None:
+    """Check one file against its manifest entry.
+
+    Raises
+    ------
+    BundleError
+        If the file is missing or its size or sha256 differs.
+    """
+    try:
+        size = path.stat().st_size
+    except FileNotFoundError:
+        raise BundleError(f"{path} is missing from the bundle.", hint="Register or publish the model again.") from None
+    if size != entry.size:
+        raise BundleError(
+            f"{path} has {size} bytes, its manifest says {entry.size}.", hint="Register or publish the model again."
+        )
+    found = sha256_of(path)
+    if found != entry.sha256:
+        raise BundleError(
+            f"{path} has the sha256 {found[:12]}, its manifest says {entry.sha256[:12]}.",
+            hint="Register or publish the model again.",
+        )

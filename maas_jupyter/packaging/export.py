@@ -1,0 +1,157 @@
+"""Export of a torch module to ONNX with a dynamic batch."""
+
+from __future__ import annotations
+
+import copy
+import inspect
+import logging
+import re
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+
+from maas_jupyter.errors import ExportError
+
+if TYPE_CHECKING:
+    from onnx import ModelProto
+
+#: The name that the module's own output has in the graph, before the task's head.
+RAW_OUTPUT = "output"
+
+
+def export_onnx(model: nn.Module, inputs: tuple[Tensor, ...]) -> ModelProto:
+    """Export a module in evaluation mode.
+
+    Parameters
+    ----------
+    model : torch.nn.Module
+        It is left as it is: device, mode and weights.
+    inputs : tuple of Tensor
+        Real rows, first axis the rows; their number does not matter.
+
+    Returns
+    -------
+    onnx.ModelProto
+        Inputs named after the arguments of ``forward``, one output ``output``, any number of rows.
+
+    Raises
+    ------
+    ExportError
+        If torch cannot export it: the reason, and what to do.
+    """
+    import onnx
+
+    still = copy.deepcopy(model).cpu().eval()
+    # Two rows: a batch of one would be taken for a constant.
+    example = tuple(
+        torch.cat([tensor[:1], tensor[:1]]).cpu() if len(tensor) < 2 else tensor[:2].cpu() for tensor in inputs
+    )
+    batch = torch.export.Dim("batch")
+    names = input_names(model, len(example))
+    with _quiet():
+        try:
+            program = torch.onnx.export(
+                still,
+                example,
+                dynamo=True,
+                input_names=names,
+                output_names=[RAW_OUTPUT],
+                dynamic_shapes=_dynamic_shapes(still, len(example), batch),
+                verbose=False,
+            )
+        except Exception as error:
+            # The exporter raises whatever the model's code or its own passes raise.
+            raise ExportError(
+                f"The model cannot be exported to ONNX: {_reason(error)}",
+                hint="Replace what depends on the values of a tensor (if, while, .item(), .tolist(), numpy) "
+                "by torch operations such as torch.where, and keep the batch axis free.",
+            ) from error
+    graph = program.model_proto if program is not None else None
+    if graph is None or len(graph.graph.output) != 1:
+        raise ExportError("The exported model does not have exactly one output.", hint="Let forward return one tensor.")
+    _anonymise(graph)
+    onnx.checker.check_model(graph)
+    return graph
+
+
+def input_names(model: nn.Module, count: int) -> list[str]:
+    """Return the names of the first positional arguments of ``forward``."""
+    parameters = [
+        name
+        for name, parameter in inspect.signature(model.forward).parameters.items()
+        if parameter.kind in (parameter.POSITIONAL_ONLY, parameter.POSITIONAL_OR_KEYWORD)
+    ]
+    if len(parameters) < count:
+        return ["input"] if count == 1 else [f"input_{index}" for index in range(count)]
+    # A name that the head's outputs need would make the graph ambiguous.
+    taken = {"label", "scores", "prediction", RAW_OUTPUT}
+    return [f"{name}_input" if name in taken else name for name in parameters[:count]]
+
+
+def save(graph: ModelProto, path: Path) -> None:
+    """Write a graph as one file.
+
+    Raises
+    ------
+    ExportError
+        If it is larger than the 2 GB that one file can hold.
+    """
+    import onnx
+
+    size = graph.ByteSize()
+    if size >= onnx.checker.MAXIMUM_PROTOBUF:
+        raise ExportError(
+            f"The model is {size / 1e9:.1f} GB; a graph in one file can have 2 GB.", hint="Use a smaller model."
+        )
+    onnx.save(graph, str(path))
+
+
+def _dynamic_shapes(model: nn.Module, count: int, batch: object) -> tuple[object, ...]:
+    axes = tuple({0: batch} for _ in range(count))
+    variadic = any(
+        parameter.kind is parameter.VAR_POSITIONAL for parameter in inspect.signature(model.forward).parameters.values()
+    )
+    return (axes,) if variadic else axes
+
+
+def _anonymise(graph: ModelProto) -> None:
+    """Drop the exporter's notes: source paths of this machine, and shapes that later passes contradict."""
+    graph.doc_string = ""
+    del graph.metadata_props[:]
+    del graph.graph.value_info[:]
+    del graph.graph.metadata_props[:]
+    for node in graph.graph.node:
+        node.doc_string = ""
+        del node.metadata_props[:]
+    for function in graph.functions:
+        for node in function.node:
+            node.doc_string = ""
+            del node.metadata_props[:]
+
+
+def _reason(error: BaseException) -> str:
+    deepest = error
+    while deepest.__cause__ is not None:
+        deepest = deepest.__cause__
+    lines = [line.strip() for line in str(deepest).splitlines() if line.strip()]
+    text = re.sub(r"\x1b\[[0-9;]*m", "", lines[0]) if lines else ""
+    return f"{type(deepest).__name__}: {text}"[:400]
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep the exporter's notes on optional packages and deprecations out of the notebook."""
+    logger = logging.getLogger("torch.onnx")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.setLevel(level)

@@ -1,0 +1,99 @@
+"""Parts that are chosen by name: one table, imported on use, each with the sentence that installs it.
+
+Packages add to the table with entry points in the group ``maas_jupyter.<kind>``.
+"""
+
+from __future__ import annotations
+
+import importlib
+from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import entry_points
+from typing import Any
+
+from maas_jupyter.errors import MissingDependency, NotFound, nearest
+
+
+@dataclass(frozen=True)
+class Plugin:
+    """Where a part lives (``"module:attribute"``) and what to do when it cannot be imported."""
+
+    path: str
+    install: str = ""
+
+
+BUILTIN: dict[str, dict[str, Plugin]] = {
+    "target": {
+        "local": Plugin("maas_jupyter.targets.local:LocalTarget"),
+    },
+    "runtime": {
+        "onnx": Plugin("maas_jupyter.serving.runtimes.onnx:OnnxRuntime", "pip install onnxruntime"),
+    },
+    "optimizer": {
+        "dynamic-int8": Plugin("maas_jupyter.optimization.quantize:DynamicInt8", "pip install onnx onnxruntime"),
+        "dynamic-int8-conv": Plugin(
+            "maas_jupyter.optimization.quantize:DynamicInt8WithConvolutions", "pip install onnx onnxruntime"
+        ),
+    },
+    # What a result looks like and how a long verb shows itself: drawn by a face, asked for from below by name.
+    "display": {
+        "Run": Plugin("maas_jupyter.widgets.run:render"),
+        "Evaluation": Plugin("maas_jupyter.widgets.evaluation:render"),
+        "Comparison": Plugin("maas_jupyter.widgets.comparison:render"),
+        "ModelVersion": Plugin("maas_jupyter.widgets.registry:render_version"),
+        "ModelList": Plugin("maas_jupyter.widgets.registry:render_models"),
+        "RunList": Plugin("maas_jupyter.widgets.registry:render_runs"),
+        "Endpoint": Plugin("maas_jupyter.widgets.endpoint:render_endpoint"),
+        "EndpointList": Plugin("maas_jupyter.widgets.endpoint:render_endpoints"),
+        "EndpointMetrics": Plugin("maas_jupyter.widgets.endpoint:render_metrics"),
+        "Prediction": Plugin("maas_jupyter.widgets.endpoint:render_prediction"),
+    },
+    "view": {
+        "training": Plugin("maas_jupyter.widgets.training:TrainingView"),
+        "progress": Plugin("maas_jupyter.widgets.progress:ProgressView"),
+    },
+}
+
+
+@cache
+def available(kind: str) -> dict[str, Plugin]:
+    """Return every known part of a kind, installed ones included, by name."""
+    found = dict(BUILTIN.get(kind, {}))
+    for entry in entry_points(group=f"maas_jupyter.{kind}"):
+        found[entry.name] = Plugin(entry.value, f"pip install {entry.dist.name}" if entry.dist else "")
+    return found
+
+
+def load(kind: str, name: str) -> Any:
+    """Import a part by name.
+
+    Raises
+    ------
+    NotFound
+        If no part of this kind has the name; the hint offers the nearest ones.
+    MissingDependency
+        If the part exists but something that it needs is not installed; the hint is the command that installs it.
+    """
+    plugin = BUILTIN.get(kind, {}).get(name) or available(kind).get(name)
+    if plugin is None:
+        raise NotFound(
+            f"There is no {kind} called '{name}'.",
+            hint=nearest(name, available(kind), what=f"{kind}s", otherwise=f"No {kind} is installed."),
+        )
+    module, _, attribute = plugin.path.partition(":")
+    try:
+        return getattr(importlib.import_module(module), attribute)
+    except ModuleNotFoundError as error:
+        if error.name and error.name.startswith("maas_jupyter"):
+            raise
+        raise MissingDependency(
+            f"The {kind} '{name}' needs the package '{error.name}'.", hint=plugin.install
+        ) from error
+
+
+class Displayed:
+    """Gives a noun its rich display: the face registered under the class's name draws it."""
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
+        bundle: dict[str, Any] = load("display", type(self).__name__)(self)
+        return bundle

@@ -1,0 +1,17 @@
+"""The model registry and run tracking: MLflow behind our nouns."""
+
+from maas_jupyter.registry.nouns import ModelList, ModelVersion, RegisteredModel, RunList, RunRecord
+from maas_jupyter.registry.reference import ModelReference
+from maas_jupyter.registry.registry import Registry
+from maas_jupyter.registry.tracking import Tracker
+
+__all__ = [
+    "ModelList",
+    "ModelReference",
+    "ModelVersion",
+    "RegisteredModel",
+    "Registry",
+    "RunList",
+    "RunRecord",
+    "Tracker",
+]

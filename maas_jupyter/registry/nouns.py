@@ -1,0 +1,125 @@
+"""What the registry holds: model versions and runs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from maas_jupyter.plugins import Displayed
+from maas_jupyter.schema import Manifest
+
+
+@dataclass(frozen=True, repr=False)
+class ModelVersion(Displayed):
+    """A registered bundle.
+
+    Attributes
+    ----------
+    name, version : str
+        ``digits`` and ``"3"``.
+    aliases : list of str
+        Aliases that point here, such as ``champion``.
+    task, precision : str
+        From the bundle's manifest.
+    size : int
+        Bytes of the bundle.
+    metrics : dict of str to float
+        What was measured before it was registered.
+    parent : str or None
+        The reference of the version that this one was made from.
+    created : float
+        Seconds since the epoch.
+    digest : str
+        sha256 of the bundle's manifest.
+    run_id : str or None
+        The MLflow run that it belongs to.
+    source : str
+        The MLflow artifact URI of its files.
+    """
+
+    name: str
+    version: str
+    aliases: list[str]
+    task: str
+    precision: str
+    size: int
+    metrics: dict[str, float]
+    parent: str | None
+    created: float
+    digest: str
+    run_id: str | None
+    source: str
+
+    @property
+    def reference(self) -> str:
+        """``digits/3``."""
+        return f"{self.name}/{self.version}"
+
+    @property
+    def headline(self) -> tuple[str, float] | None:
+        """Name and value of the metric that stands for this version, if anything was measured."""
+        for name in ("accuracy", "val_accuracy", "r2", "val_loss", "loss"):
+            if name in self.metrics:
+                return name, self.metrics[name]
+        return None
+
+    def __repr__(self) -> str:
+        aliases = f" @{' @'.join(self.aliases)}" if self.aliases else ""
+        measured = f", {self.headline[0]} {self.headline[1]:.4f}" if self.headline else ""
+        parent = f", from {self.parent}" if self.parent else ""
+        return f"{self.reference}{aliases}: {self.task}, {self.precision}, {self.size / 1000:,.0f} kB{measured}{parent}"
+
+
+@dataclass(frozen=True)
+class RegisteredModel:
+    """A model and its versions, newest first."""
+
+    name: str
+    updated: float
+    versions: list[ModelVersion]
+
+
+class ModelList(list[RegisteredModel], Displayed):
+    """Registered models, most recently changed first."""
+
+    def __repr__(self) -> str:
+        if not self:
+            return "No models yet. Train one: %maas train net --data train --name digits"
+        return "\n".join(repr(version) for model in self for version in model.versions)
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """One tracked run as the registry knows it; ``started`` in epoch seconds, ``duration`` in seconds."""
+
+    run_id: str
+    name: str
+    status: str
+    started: float
+    duration: float | None
+    metrics: dict[str, float] = field(default_factory=dict)
+    params: dict[str, str] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        metrics = ", ".join(f"{name} {value:.4f}" for name, value in sorted(self.metrics.items()))
+        return f"{self.run_id[:8]} {self.name}: {self.status}" + (f", {metrics}" if metrics else "")
+
+
+class RunList(list[RunRecord], Displayed):
+    """Tracked runs, newest first."""
+
+    def __repr__(self) -> str:
+        return "\n".join(map(repr, self)) or "No runs yet. Start one: %maas train net --data train"
+
+
+def version_tags(manifest: Manifest, digest: str, metrics: dict[str, float], parent: str | None) -> dict[str, str]:
+    """Build the tags that let versions be listed without opening their bundles."""
+    import msgspec
+
+    tags = {
+        "maas.task": manifest.task,
+        "maas.precision": manifest.precision,
+        "maas.size": str(manifest.size),
+        "maas.digest": digest,
+        "maas.metrics": msgspec.json.encode(metrics).decode(),
+    }
+    return {**tags, "maas.parent": parent} if parent else tags

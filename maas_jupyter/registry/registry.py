@@ -1,0 +1,309 @@
+"""Models, versions, aliases and runs, kept in MLflow."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from maas_jupyter.bundle import Bundle
+from maas_jupyter.config import MaasConfig
+from maas_jupyter.errors import BundleError, NotFound, nearest
+from maas_jupyter.registry.connection import connect, translated, without_progress_bar
+from maas_jupyter.registry.mlflow_model import write_mlmodel
+from maas_jupyter.registry.nouns import ModelList, ModelVersion, RegisteredModel, RunList, RunRecord, version_tags
+from maas_jupyter.registry.reference import ModelReference, check_alias, check_name
+
+if TYPE_CHECKING:
+    from mlflow.entities.model_registry import ModelVersion as MlflowVersion
+    from mlflow.entities.model_registry import RegisteredModel as MlflowModel
+
+CHAMPION = "champion"
+_PAGE = 200
+
+
+class Registry:
+    """The registry of the configured MLflow.
+
+    Parameters
+    ----------
+    config : MaasConfig
+        Says which MLflow and where the home is.
+
+    Raises
+    ------
+    Unavailable
+        If a remote MLflow does not answer.
+    """
+
+    def __init__(self, config: MaasConfig) -> None:
+        self.uri = config.resolved_registry_uri
+        self._cache = config.home_path / "bundles"
+        self._client, self._experiment = connect(config)
+
+    @classmethod
+    def from_config(cls, config: MaasConfig) -> Registry:
+        """Return the registry that the settings name."""
+        return cls(config)
+
+    # -- models -------------------------------------------------------------------------------------------------------
+
+    def models(self, name: str | None = None) -> ModelList:
+        """List registered models with all their versions.
+
+        Parameters
+        ----------
+        name : str, optional
+            Only this model.
+
+        Raises
+        ------
+        NotFound
+            If ``name`` is given and no such model exists; the hint offers the nearest names.
+        """
+        with translated(self.uri):
+            registered = self._pages(self._client.search_registered_models, f"name='{name}'" if name else None)
+            versions = self._pages(self._client.search_model_versions, f"name='{name}'" if name else None)
+        if name and not registered:
+            raise self._unknown(name)
+        by_name: dict[str, list[ModelVersion]] = {model.name: [] for model in registered}
+        aliases = {model.name: _aliases_by_version(model) for model in registered}
+        for version in versions:
+            # A version of a model registered between the two queries shows up at the next look.
+            if version.name in by_name and "maas.digest" in version.tags:
+                by_name[version.name].append(_version(version, aliases[version.name].get(str(version.version), [])))
+        found = [
+            RegisteredModel(model.name, model.last_updated_timestamp / 1000, _newest_first(by_name[model.name]))
+            for model in registered
+            if by_name[model.name]
+        ]
+        return ModelList(sorted(found, key=lambda model: -model.updated))
+
+    def resolve(self, reference: str | ModelReference) -> ModelVersion:
+        """Find the version that a reference means.
+
+        Raises
+        ------
+        NotFound
+            If the model, version or alias does not exist; the hint offers the nearest names.
+        """
+        wanted = ModelReference.parse(reference) if isinstance(reference, str) else reference
+        found = self.models(wanted.name)
+        if not found:
+            raise NotFound(f"The model '{wanted.name}' has no version that was registered by %maas.")
+        versions = found[0].versions
+        if wanted.alias:
+            for version in versions:
+                if wanted.alias in version.aliases:
+                    return version
+            known = [f"{wanted.name}@{alias}" for version in versions for alias in version.aliases]
+            raise NotFound(
+                f"The model '{wanted.name}' has no alias '{wanted.alias}'.",
+                hint=nearest(str(wanted), known, what="aliases", otherwise=f"Set it: %maas alias {wanted.name}/1 NAME"),
+            )
+        if wanted.version:
+            for version in versions:
+                if version.version == wanted.version:
+                    return version
+            known = [version.reference for version in versions]
+            raise NotFound(
+                f"The model '{wanted.name}' has no version {wanted.version}.",
+                hint=f"There are these versions: {', '.join(known)}.",
+            )
+        return versions[0]
+
+    def references(self) -> list[str]:
+        """Return every reference that resolves, for completion and for offering near names."""
+        texts: list[str] = []
+        for model in self.models():
+            texts.append(model.name)
+            for version in model.versions:
+                texts += [f"{model.name}@{alias}" for alias in version.aliases]
+                texts.append(version.reference)
+        return texts
+
+    def register(
+        self, name: str, bundle: Bundle, *, run_id: str, metrics: dict[str, float], parent: str | None = None
+    ) -> ModelVersion:
+        """Register a bundle as the next version of a model.
+
+        The first version of a model becomes its champion.
+
+        Parameters
+        ----------
+        name : str
+            The model's name; created if it is new.
+        bundle : Bundle
+            What to register; its files are copied to the registry.
+        run_id : str
+            The run that the files and the version belong to.
+        metrics : dict of str to float
+            Measurements, kept with the version.
+        parent : str, optional
+            Reference of the version that this one was made from.
+        """
+        from mlflow.exceptions import MlflowException
+
+        check_name(name)
+        artifact_path = f"bundles/{bundle.digest[:16]}"
+        with tempfile.TemporaryDirectory(prefix="maas-") as scratch, translated(self.uri):
+            folder = Path(scratch)
+            bundle.copy_to(folder)
+            write_mlmodel(folder, bundle.manifest)
+            self._client.log_artifacts(run_id, scratch, artifact_path)
+            try:
+                self._client.create_registered_model(name)
+                first = True
+            except MlflowException as error:
+                if error.error_code != "RESOURCE_ALREADY_EXISTS":
+                    raise
+                first = False
+            source = f"{self._client.get_run(run_id).info.artifact_uri}/{artifact_path}"
+            created = self._client.create_model_version(
+                name, source, run_id, tags=version_tags(bundle.manifest, bundle.digest, metrics, parent)
+            )
+            if first:
+                self._client.set_registered_model_alias(name, CHAMPION, created.version)
+        return _version(created, [CHAMPION] if first else [])
+
+    def set_alias(self, reference: str, alias: str) -> ModelVersion:
+        """Point an alias at a version; it leaves the version that it pointed at before."""
+        version = self.resolve(reference)
+        check_alias(alias)
+        with translated(self.uri):
+            self._client.set_registered_model_alias(version.name, alias, version.version)
+        return self.resolve(version.reference)
+
+    def fetch(self, version: ModelVersion) -> Bundle:
+        """Return a version's bundle on this machine, every byte verified.
+
+        Raises
+        ------
+        BundleError
+            If what the registry holds is not what was registered.
+        """
+        kept = self._cache / version.digest
+        if kept.is_dir():
+            try:
+                return Bundle.open(kept, digest=version.digest)
+            except BundleError:
+                # Only the copy on this machine is damaged; the registry is asked again.
+                shutil.rmtree(kept)
+        from mlflow.artifacts import download_artifacts
+
+        with translated(self.uri), without_progress_bar(), tempfile.TemporaryDirectory(prefix="maas-") as scratch:
+            folder = Path(download_artifacts(version.source, tracking_uri=self.uri, dst_path=scratch))
+            bundle = Bundle.open(folder, digest=version.digest)
+            self._cache.mkdir(parents=True, exist_ok=True)
+            beside = Path(tempfile.mkdtemp(prefix=".new-", dir=self._cache))
+            bundle.copy_to(beside)
+            try:
+                beside.rename(kept)
+            except OSError:
+                shutil.rmtree(beside, ignore_errors=True)
+                # Another process may have kept the same bundle in the meantime; opening it verifies that.
+                if not kept.is_dir():
+                    raise
+        return Bundle.open(kept, digest=version.digest)
+
+    # -- runs ---------------------------------------------------------------------------------------------------------
+
+    def start_run(self, name: str, params: dict[str, Any], tags: dict[str, str]) -> str:
+        """Create a run and return its id."""
+        from mlflow.entities import Param
+
+        with translated(self.uri):
+            run = self._client.create_run(self._experiment, run_name=name, tags=tags)
+            self._client.log_batch(
+                run.info.run_id, params=[Param(key, str(value)[:6000]) for key, value in params.items()]
+            )
+        return str(run.info.run_id)
+
+    def log_metrics(self, run_id: str, points: list[tuple[str, float, int, int]]) -> None:
+        """Write metric points ``(name, value, epoch milliseconds, step)`` in batches that MLflow accepts."""
+        from mlflow.entities import Metric
+
+        with translated(self.uri):
+            for start in range(0, len(points), 1000):
+                self._client.log_batch(run_id, metrics=[Metric(*point) for point in points[start : start + 1000]])
+
+    def log_files(self, run_id: str, folder: Path, artifact_path: str) -> None:
+        """Store a folder's files with a run."""
+        with translated(self.uri):
+            self._client.log_artifacts(run_id, str(folder), artifact_path)
+
+    def end_run(self, run_id: str, status: str) -> None:
+        """Close a run with MLflow's status ``FINISHED``, ``KILLED`` or ``FAILED``."""
+        with translated(self.uri):
+            self._client.set_terminated(run_id, status)
+
+    def runs(self, limit: int = 20) -> RunList:
+        """List the newest runs."""
+        with translated(self.uri):
+            found = self._client.search_runs([self._experiment], max_results=limit, order_by=["start_time DESC"])
+        return RunList(
+            RunRecord(
+                run_id=run.info.run_id,
+                name=run.info.run_name or "",
+                status=run.info.status.lower(),
+                started=run.info.start_time / 1000,
+                duration=(run.info.end_time - run.info.start_time) / 1000 if run.info.end_time else None,
+                metrics=dict(run.data.metrics),
+                params=dict(run.data.params),
+            )
+            for run in found
+        )
+
+    # -- inside -------------------------------------------------------------------------------------------------------
+
+    def _unknown(self, name: str) -> NotFound:
+        known = [model.name for model in self._pages(self._client.search_registered_models, None)]
+        return NotFound(
+            f"There is no model called '{name}'.",
+            hint=nearest(
+                name, known, what="models", otherwise="Train one first: %maas train net --data train --name digits"
+            ),
+        )
+
+    @staticmethod
+    def _pages(search: Any, condition: str | None) -> list[Any]:
+        found: list[Any] = []
+        token = None
+        while True:
+            page = search(filter_string=condition, max_results=_PAGE, page_token=token)
+            found += page
+            token = page.token
+            if not token:
+                return found
+
+
+def _aliases_by_version(model: MlflowModel) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for alias, version in model.aliases.items():
+        found.setdefault(str(version), []).append(alias)
+    return {version: sorted(aliases) for version, aliases in found.items()}
+
+
+def _version(version: MlflowVersion, aliases: list[str]) -> ModelVersion:
+    tags = version.tags
+    return ModelVersion(
+        name=version.name,
+        version=str(version.version),
+        aliases=aliases,
+        task=tags["maas.task"],
+        precision=tags["maas.precision"],
+        size=int(tags["maas.size"]),
+        metrics=msgspec.json.decode(tags["maas.metrics"], type=dict[str, float]),
+        parent=tags.get("maas.parent"),
+        created=version.creation_timestamp / 1000,
+        digest=tags["maas.digest"],
+        run_id=version.run_id,
+        source=version.source,
+    )
+
+
+def _newest_first(versions: list[ModelVersion]) -> list[ModelVersion]:
+    return sorted(versions, key=lambda version: -int(version.version))

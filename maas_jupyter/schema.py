@@ -1,0 +1,265 @@
+"""The wire and record shapes, each once.
+
+Everything that crosses a process or is written to disk as JSON is one of these structs. Encoding and decoding with
+validation is msgspec's; files are written beside and renamed, so a reader never sees half a record.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+import msgspec
+from msgspec import Struct, field
+
+from maas_jupyter.errors import BundleError
+
+BUNDLE_FORMAT = 1
+MANIFEST_NAME = "maas.json"
+
+#: Open Inference Protocol datatype -> numpy dtype name. BYTES is carried as numpy ``object``.
+NUMPY_DTYPES: dict[str, str] = {
+    "BOOL": "bool",
+    "UINT8": "uint8",
+    "UINT16": "uint16",
+    "UINT32": "uint32",
+    "UINT64": "uint64",
+    "INT8": "int8",
+    "INT16": "int16",
+    "INT32": "int32",
+    "INT64": "int64",
+    "FP16": "float16",
+    "FP32": "float32",
+    "FP64": "float64",
+    "BYTES": "object",
+}
+DATATYPES: dict[str, str] = {dtype: datatype for datatype, dtype in NUMPY_DTYPES.items()}
+
+Task = Literal["classification", "regression", "tensor"]
+Precision = Literal["fp32", "int8"]
+VersionState = Literal["loading", "ready", "failed"]
+EndpointState = Literal["ready", "loading", "failed", "unavailable", "stopped"]
+
+S = TypeVar("S", bound=Struct)
+
+
+# -- the bundle -------------------------------------------------------------------------------------------------------
+
+
+class TensorSpec(Struct, frozen=True):
+    """Name, Open Inference Protocol datatype and shape (-1 = any size) of one tensor."""
+
+    name: str
+    datatype: str
+    shape: list[int]
+
+    def __str__(self) -> str:
+        return f"{self.name}: {self.datatype}{self.shape}"
+
+
+class Signature(Struct, frozen=True):
+    """What goes into a model and what comes out."""
+
+    inputs: list[TensorSpec]
+    outputs: list[TensorSpec]
+
+
+class FileEntry(Struct, frozen=True):
+    """Digest and size in bytes of one file of a bundle."""
+
+    sha256: str
+    size: int
+
+
+class Manifest(Struct, frozen=True, kw_only=True):
+    """``maas.json``: what a bundle is. Its own sha256 is the bundle's digest."""
+
+    format_version: int = BUNDLE_FORMAT
+    task: Task
+    runtime: str
+    precision: Precision
+    signature: Signature
+    labels: list[str | int] | None = None
+    files: dict[str, FileEntry] = field(default_factory=dict)
+    parent: str | None = None
+    measurements: dict[str, float] = field(default_factory=dict)
+    training_data: dict[str, Any] | None = None
+    created_by: str = ""
+
+    @property
+    def size(self) -> int:
+        """Size of all files in bytes."""
+        return sum(entry.size for entry in self.files.values())
+
+
+# -- the model server -------------------------------------------------------------------------------------------------
+
+
+class ServedVersion(Struct, frozen=True):
+    """One version that a model's desired state asks for; weights are relative."""
+
+    version: str
+    digest: str
+    weight: int = 100
+
+
+class ServedModel(Struct, frozen=True):
+    """Desired state of one model: ``models/<name>.json`` in the server's home."""
+
+    name: str
+    versions: list[ServedVersion]
+
+
+class VersionStatus(Struct, frozen=True):
+    """Actual state of one version."""
+
+    version: str
+    digest: str
+    weight: int
+    state: VersionState
+    reason: str = ""
+
+
+class ModelStatus(Struct, frozen=True):
+    """Actual state of one model."""
+
+    name: str
+    versions: list[VersionStatus]
+
+
+class ServerStatus(Struct, frozen=True):
+    """Answer of ``GET /maas/v1/status``."""
+
+    version: str
+    pid: int
+    started: float
+    models: list[ModelStatus]
+
+
+class PublishRequest(Struct, frozen=True):
+    """Body of ``POST /maas/v1/models/{name}/publish``."""
+
+    version: str
+    digest: str
+
+
+class ServerRecord(Struct, frozen=True):
+    """``server.json``: how the local server is found again. Holds the token, so the file has mode 0600."""
+
+    pid: int
+    url: str
+    token: str
+    started: float
+    version: str
+
+    def __repr__(self) -> str:
+        return f"ServerRecord(pid={self.pid}, url={self.url!r}, token='***')"
+
+
+# -- the panel's snapshot ---------------------------------------------------------------------------------------------
+
+
+class VersionRow(Struct, frozen=True):
+    """One version of a registered model, as the panel lists it. ``size`` in bytes, ``created`` in epoch seconds."""
+
+    version: str
+    aliases: list[str]
+    task: str
+    precision: str
+    size: int
+    metric_name: str | None
+    metric: float | None
+    parent: str | None
+    created: float
+
+
+class ModelRow(Struct, frozen=True):
+    """One registered model with its versions, newest first."""
+
+    name: str
+    updated: float
+    versions: list[VersionRow]
+
+
+class Sample(Struct, frozen=True):
+    """One point of an endpoint's series: rates per second, latencies in milliseconds (null without requests)."""
+
+    time: float
+    requests_per_second: float
+    errors_per_second: float
+    p50_ms: float | None
+    p95_ms: float | None
+
+
+class TrafficRow(Struct, frozen=True):
+    """One version behind an endpoint and its share of the traffic."""
+
+    version: str
+    weight: int
+    state: VersionState
+
+
+class EndpointRow(Struct, frozen=True):
+    """One endpoint. ``samples`` holds only what is newer than the request's cursor."""
+
+    name: str
+    target: str
+    url: str
+    state: EndpointState
+    reason: str
+    traffic: list[TrafficRow]
+    requests_total: int
+    errors_total: int
+    latest: Sample | None
+    samples: list[Sample]
+
+
+class Snapshot(Struct, frozen=True):
+    """Everything that the panel shows. ``models`` is null while nothing changed since the request's cursor."""
+
+    cursor: str
+    models: list[ModelRow] | None
+    endpoints: list[EndpointRow]
+    registry_error: str | None
+
+
+# -- reading and writing ----------------------------------------------------------------------------------------------
+
+
+def encode(record: Struct) -> bytes:
+    """Encode a record as JSON with stable bytes: the same record always gives the same digest."""
+    return msgspec.json.format(msgspec.json.encode(record, order="sorted"), indent=2) + b"\n"
+
+
+def decode(data: bytes, kind: type[S], *, where: str) -> S:
+    """Decode and validate JSON.
+
+    Raises
+    ------
+    BundleError
+        If the JSON is malformed or is not a ``kind``; names the place and the field.
+    """
+    try:
+        return msgspec.json.decode(data, type=kind)
+    except msgspec.DecodeError as error:
+        raise BundleError(
+            f"{where} is not a valid {kind.__name__}: {error}", hint="It may have been cut or edited."
+        ) from error
+
+
+def write_atomic(path: Path, data: bytes, *, mode: int = 0o644) -> None:
+    """Write a file so that a reader sees the old bytes or the new ones, never a part."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        beside.replace(path)
+    except BaseException:
+        beside.unlink(missing_ok=True)
+        raise

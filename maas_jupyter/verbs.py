@@ -1,0 +1,286 @@
+"""The verbs as one click group, built from the signatures and docstrings of ``maas_jupyter.api``.
+
+``%maas`` and ``maas`` share it; they differ in the session, which says where names are looked up.
+"""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+import re
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any, get_args, get_origin
+
+import click
+import msgspec
+
+from maas_jupyter import api
+from maas_jupyter._version import __version__
+from maas_jupyter.arguments import Kind
+from maas_jupyter.errors import InvalidInput, UsageError
+
+Verb = Callable[..., Any]
+
+
+@dataclass(frozen=True)
+class Session:
+    """Where a call comes from.
+
+    Attributes
+    ----------
+    program : str
+        ``%maas`` or ``maas``.
+    namespace : dict or None
+        The notebook's variables; None in a terminal.
+    bound : dict
+        What the body of a ``%%maas`` cell bound: arguments by their names.
+    source : str or None
+        That body.
+    """
+
+    program: str
+    namespace: dict[str, Any] | None = None
+    bound: dict[str, Any] = field(default_factory=dict)
+    source: str | None = None
+
+
+@dataclass(frozen=True)
+class Argument:
+    """One argument of a verb, read from its signature and docstring."""
+
+    name: str
+    positional: bool
+    required: bool
+    default: Any
+    type: Any
+    kind: Kind | None
+    help: str
+
+    @property
+    def option(self) -> str:
+        """``--max-drop``."""
+        return f"--{self.name.replace('_', '-')}"
+
+
+@cache
+def arguments_of(verb: Verb) -> list[Argument]:
+    """Read a verb's arguments from its signature; their help from its numpy docstring."""
+    scope = vars(sys.modules[verb.__module__])
+    helps = _parameter_helps(inspect.getdoc(verb) or "")
+    found = []
+    for name, parameter in inspect.signature(verb).parameters.items():
+        annotation = eval(parameter.annotation, scope)  # our own annotations, kept as text by __future__
+        metadata = getattr(annotation, "__metadata__", ())
+        kind = next((item for item in metadata if isinstance(item, Kind)), None)
+        plain = get_args(annotation)[0] if metadata else annotation
+        required = parameter.default is parameter.empty
+        found.append(
+            Argument(
+                name=name,
+                positional=parameter.kind is not parameter.KEYWORD_ONLY,
+                required=required,
+                default=None if required else parameter.default,
+                type=_plain_type(plain),
+                kind=kind,
+                help=helps.get(name, ""),
+            )
+        )
+    return found
+
+
+def in_terminal(verb: Verb) -> bool:
+    """Say whether a verb makes sense without a notebook: it needs no object that only lives there."""
+    return not any(argument.required and argument.kind in (Kind.MODULE, Kind.DATA) for argument in arguments_of(verb))
+
+
+@cache
+def group(*, terminal: bool) -> click.Group:
+    """Build the click group of all verbs, or of those that make sense in a terminal."""
+
+    @click.group(
+        name="maas",
+        cls=_InOrder,
+        help="Train, evaluate, optimise, register, publish and watch models.",
+        context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    )
+    @click.version_option(__version__, prog_name="maas-jupyter")
+    def maas() -> None:
+        pass
+
+    for verb in api.VERBS:
+        if not terminal or in_terminal(verb):
+            maas.add_command(_command(verb))
+    return maas
+
+
+def run(words: list[str], session: Session) -> Any:
+    """Run one call and return the verb's result; None after ``--help``.
+
+    Raises
+    ------
+    UsageError
+        If the words do not fit the verb; the hint names its help.
+    """
+    commands = group(terminal=session.namespace is None)
+    try:
+        result = commands.main(words, prog_name=session.program, standalone_mode=False, obj=session)
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.ctx.get_help())
+        return None
+    except click.UsageError as error:
+        path = error.ctx.command_path if error.ctx else session.program
+        raise UsageError(f"{path}: {error.format_message()}", hint=f"See {path} --help") from error
+    except click.Abort:
+        raise KeyboardInterrupt from None
+    return None if isinstance(result, int) and not isinstance(result, bool) else result
+
+
+class _InOrder(click.Group):
+    """Lists commands in the order of a model's life instead of the alphabet's."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(self.commands)
+
+
+# -- from a signature to a command ------------------------------------------------------------------------------------
+
+
+def _command(verb: Verb) -> click.Command:
+    summary, _, rest = (inspect.getdoc(verb) or "").partition("\n\n")
+    body = rest.partition("Parameters\n----")[0].partition("Returns\n----")[0].strip()
+    arguments = [argument for argument in arguments_of(verb) if argument.kind is not Kind.SOURCE]
+    told = "\n\n".join(f"\b\n{argument.name.upper()}  {argument.help}" for argument in arguments if argument.positional)
+    return click.Command(
+        verb.__name__,
+        callback=click.pass_obj(lambda session, **given: _call(verb, session, given)),
+        params=[_parameter(argument) for argument in arguments],
+        help="\n\n".join(part for part in (summary, body, told) if part),
+        short_help=summary,
+    )
+
+
+def _parameter(argument: Argument) -> click.Parameter:
+    kind: Any = Resolved(argument.kind) if argument.kind else argument.type
+    multiple = get_origin(argument.type) is tuple
+    if multiple:
+        kind = str
+    if argument.positional:
+        # Whether it is there is checked after the body of a %%maas cell had its say.
+        return click.Argument([argument.name], type=kind, required=False)
+    shown = argument.default if argument.default not in (None, (), False) else None
+    text = f"{argument.help} [default: {shown}]" if shown is not None else argument.help
+    text = f"{text} [required]" if argument.required else text
+    flag = argument.type is bool
+    return click.Option([argument.option], type=None if flag else kind, is_flag=flag, multiple=multiple, help=text)
+
+
+def _call(verb: Verb, session: Session, given: dict[str, Any]) -> Any:
+    arguments = arguments_of(verb)
+    context = click.get_current_context()
+    typed = {
+        name: value
+        for name, value in given.items()
+        if context.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE
+    }
+    bound = {argument.name: session.bound[argument.name] for argument in arguments if argument.name in session.bound}
+    names = {argument.name for argument in arguments}
+    if "model" in bound and isinstance(typed.get("model"), str) and "name" in names:
+        # %%maas train digits: the cell makes the model, the word names it.
+        typed.setdefault("name", typed.pop("model"))
+    values = {**bound, **typed}
+    if "source" in names and session.source is not None:
+        values["source"] = session.source
+    missing = [argument for argument in arguments if argument.required and values.get(argument.name) is None]
+    if missing:
+        what = " and ".join(item.name.upper() if item.positional else item.option for item in missing)
+        raise click.UsageError(f"{what} {'is' if len(missing) == 1 else 'are'} missing.", ctx=context)
+    positional = [
+        values.pop(argument.name) for argument in arguments if argument.positional and argument.name in values
+    ]
+    return verb(*positional, **values)
+
+
+def _plain_type(annotation: Any) -> Any:
+    """Return the type behind ``X | None``."""
+    options = [option for option in get_args(annotation) if option is not type(None)]
+    return options[0] if len(options) == 1 and type(None) in get_args(annotation) else annotation
+
+
+def _parameter_helps(doc: str) -> dict[str, str]:
+    """Read ``name : type`` entries and their texts from a numpy docstring's Parameters section."""
+    section = re.search(r"^Parameters\n-+\n(.*?)(?=^\w[\w ]*\n-+\n|\Z)", doc, re.S | re.M)
+    found: dict[str, str] = {}
+    for entry in re.finditer(r"^(\w+) : .*\n((?:    .*\n?|\n)+)", section[1] if section else "", re.M):
+        found[entry[1]] = " ".join(entry[2].split())
+    return found
+
+
+# -- from a word to a value -------------------------------------------------------------------------------------------
+
+
+class Resolved(click.ParamType):
+    """A word that stands for an object of the notebook, a model, or an endpoint."""
+
+    def __init__(self, kind: Kind) -> None:
+        self.kind = kind
+        self.name = {Kind.DATA: "variable", Kind.VALUE: "expression", Kind.NAME_OR_OBJECT: "name"}.get(kind, kind.value)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Resolve a word as its kind says."""
+        if not isinstance(value, str):
+            return value
+        assert ctx is not None
+        namespace = ctx.obj.namespace
+        if namespace is None:
+            return from_json(value) if self.kind in (Kind.DATA, Kind.VALUE) else value
+        if self.kind in (Kind.DATA, Kind.VALUE):
+            return evaluated(value, namespace)
+        if self.kind is Kind.NAME_OR_OBJECT:
+            return namespace.get(value, value)
+        found = namespace.get(value)
+        return found if is_subject(found) else value
+
+
+def is_subject(value: Any) -> bool:
+    """Say whether a notebook's object is something that a verb can be about; a mere namesake of a model is not."""
+    if api.subjects.is_module(value):
+        return True
+    return type(value).__module__.startswith("maas_jupyter.")
+
+
+def evaluated(text: str, namespace: dict[str, Any]) -> Any:
+    """Evaluate an expression of the notebook.
+
+    Raises
+    ------
+    UsageError
+        If a name in it does not exist; the hint offers the nearest ones.
+    """
+    try:
+        return eval(text, namespace)  # the notebook's own code, in the notebook's own kernel
+    except NameError as error:
+        missing = error.name or text
+        near = difflib.get_close_matches(missing, [name for name in namespace if not name.startswith("_")], n=1)
+        hint = f"Did you mean '{near[0]}'?" if near else "Run the cell that defines it first."
+        raise UsageError(f"There is no variable called '{missing}'.", hint=hint) from error
+    except SyntaxError as error:
+        raise UsageError(
+            f"'{text}' is not an expression.", hint="Quote an expression with spaces: %maas predict digits 'X[:3, 0]'"
+        ) from error
+
+
+def from_json(text: str) -> Any:
+    """Decode a value typed in a terminal.
+
+    Raises
+    ------
+    InvalidInput
+        If it is not JSON.
+    """
+    try:
+        return msgspec.json.decode(text)
+    except msgspec.DecodeError as error:
+        raise InvalidInput(f"'{text}' is not JSON: {error}", hint="Write rows as [[0.1, 0.2], [0.3, 0.4]].") from error

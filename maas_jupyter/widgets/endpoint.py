@@ -1,0 +1,93 @@
+"""How endpoints, their metrics and their answers look."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from maas_jupyter.widgets import html
+
+if TYPE_CHECKING:
+    from maas_jupyter.monitoring import EndpointMetrics
+    from maas_jupyter.targets import Endpoint, EndpointList, Prediction
+
+_TONES = {"ready": "good", "loading": "plain", "stopped": "plain", "failed": "bad", "unavailable": "bad"}
+_MOST_ROWS = 10
+
+
+def render_endpoint(endpoint: Endpoint) -> dict[str, Any]:
+    """Draw one endpoint and how to call it."""
+    title = f"<b>{html.text(endpoint.name)}</b> {_state(endpoint)} {_traffic(endpoint)} on {html.text(endpoint.target)}"
+    calls = "".join(
+        f"<details><summary>{label}</summary><pre>{html.text(code)}</pre></details>"
+        for label, code in (("curl", endpoint.curl), ("Python client", endpoint.python_client))
+        if code
+    )
+    markup = f"<div>{title}</div><div>{html.text(endpoint.url)}</div>{calls}"
+    return html.bundle(markup, repr(endpoint))
+
+
+def render_endpoints(endpoints: EndpointList) -> dict[str, Any]:
+    """Draw all endpoints."""
+    if not endpoints:
+        return html.bundle(html.text(repr(endpoints)), repr(endpoints))
+    rows = [
+        [
+            f"<b>{html.text(endpoint.name)}</b>",
+            html.text(endpoint.target),
+            _state(endpoint),
+            _traffic(endpoint),
+            html.text(endpoint.url),
+        ]
+        for endpoint in endpoints
+    ]
+    return html.bundle(html.table(["endpoint", "target", "state", "versions", "URL"], rows), repr(endpoints))
+
+
+def render_metrics(metrics: EndpointMetrics) -> dict[str, Any]:
+    """Draw an endpoint's counts and latencies."""
+    headers = ["endpoint", "requests", "errors", "p50", "p95", "p99", "mean", "server memory"]
+    latencies = [_milliseconds(value) for value in (metrics.p50_ms, metrics.p95_ms, metrics.p99_ms, metrics.mean_ms)]
+    memory = "" if metrics.memory_mb is None else f"{metrics.memory_mb:.0f} MB"
+    row = [
+        f"<b>{html.text(metrics.name)}</b>",
+        f"{metrics.requests_total:,}",
+        f"{metrics.errors_total:,}",
+        *latencies,
+        memory,
+    ]
+    return html.bundle(html.table(headers, [row], numbers=range(1, 8)), repr(metrics))
+
+
+def render_prediction(prediction: Prediction) -> dict[str, Any]:
+    """Draw the first rows of an answer: the label and the best scores, or the numbers."""
+    note = f"answered by version {prediction.version}"
+    if prediction.labels is None or prediction.scores is None:
+        markup = html.heading(prediction.endpoint, note) + f"<pre>{html.text(repr(prediction))}</pre>"
+        return html.bundle(markup, repr(prediction))
+    labels, scores = prediction.labels, prediction.scores
+    rows = []
+    for index in range(min(len(labels), _MOST_ROWS)):
+        best = float(scores[index].max())
+        bar = (
+            '<div style="display:inline-block;width:120px;border-radius:4px;background:rgba(127,127,127,.3)">'
+            f'<div style="width:{best * 100:.0f}%;height:8px;border-radius:4px;background:#0969da"></div></div>'
+        )
+        rows.append([str(index), f"<b>{html.text(labels[index])}</b>", f"{best:.4f}", bar])
+    more = f"<div>and {len(labels) - _MOST_ROWS:,} more rows</div>" if len(labels) > _MOST_ROWS else ""
+    markup = html.heading(prediction.endpoint, note) + html.table(["row", "label", "score", ""], rows, numbers=(0, 2))
+    return html.bundle(markup + more, repr(prediction))
+
+
+def _state(endpoint: Endpoint) -> str:
+    reason = f" {html.text(endpoint.reason)}" if endpoint.reason else ""
+    return html.badge(endpoint.state, _TONES[endpoint.state]) + reason
+
+
+def _traffic(endpoint: Endpoint) -> str:
+    total = sum(row.weight for row in endpoint.traffic) or 1
+    parts = [f"version {row.version} ({row.weight / total:.0%})" for row in endpoint.traffic]
+    return html.text(", ".join(parts))
+
+
+def _milliseconds(value: float | None) -> str:
+    return "" if value is None else f"{value:.3g} ms"
