@@ -1,0 +1,7 @@
+"""Watching models and endpoints: scrapes of the model server, their recent past, and snapshots of both for a face."""
+
+from maas_jupyter.monitoring.models import RegisteredModels
+from maas_jupyter.monitoring.scrape import EndpointMetrics, endpoint_metrics
+from maas_jupyter.monitoring.snapshot import Source, WatchedEndpoint, Watcher
+
+__all__ = ["EndpointMetrics", "RegisteredModels", "Source", "WatchedEndpoint", "Watcher", "endpoint_metrics"]

@@ -1,0 +1,97 @@
+"""Looking at something slow, without ever holding up the event loop or looking twice at once."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+from time import monotonic
+from typing import Generic, TypeVar
+
+from maas_jupyter.errors import MaasError
+
+T = TypeVar("T")
+
+_log = logging.getLogger(__name__)
+
+
+class Feed(Generic[T]):
+    """Something that is looked at when somebody asks, in a thread, one look at a time.
+
+    Parameters
+    ----------
+    what : str
+        What is looked at, as the subject of a sentence: ``"The registry"``.
+    look : callable
+        Takes a look; may block and may raise.
+    take : callable
+        Receives what a look saw, on the event loop's thread.
+    interval : float
+        Seconds from the start of one look to the earliest start of the next.
+    patience : float
+        Seconds that a request waits for a look. One that takes longer goes on, for later requests.
+    """
+
+    def __init__(
+        self, what: str, look: Callable[[], T], take: Callable[[T], None], *, interval: float, patience: float
+    ) -> None:
+        self._what = what
+        self._look = look
+        self._take = take
+        self._interval = interval
+        self._patience = patience
+        self._started = -float("inf")
+        self._pending: asyncio.Future[T] | None = None
+        self._error = ""
+
+    @property
+    def trouble(self) -> str:
+        """Why what is known may be out of date, in words; empty while all is well."""
+        waiting = monotonic() - self._started
+        if self._pending is not None and waiting >= self._patience:
+            return f"{self._what} has not answered for {waiting:.0f} s."
+        return self._error
+
+    async def refresh(self) -> None:
+        """Start a look if the last one is old enough, and wait for the one under way until patience ends."""
+        now = monotonic()
+        if self._pending is None and now - self._started >= self._interval:
+            self._started = now
+            self._pending = _in_thread(self._look)
+            self._pending.add_done_callback(self._done)
+        if self._pending is not None:
+            # wait, unlike wait_for, neither cancels the look nor raises what it raised.
+            await asyncio.wait([self._pending], timeout=max(0.0, self._started + self._patience - now))
+
+    def _done(self, look: asyncio.Future[T]) -> None:
+        self._pending = None
+        error = look.exception()
+        if error is None:
+            self._error = ""
+            self._take(look.result())
+            return
+        words = in_words(error) if isinstance(error, MaasError) else f"{self._what} could not be looked at: {error!r}"
+        if words != self._error:
+            _log.warning(words, exc_info=None if isinstance(error, MaasError) else error)
+        self._error = words
+
+
+def in_words(error: MaasError) -> str:
+    """Return an error's message and hint as one line."""
+    return " ".join(str(error).split())
+
+
+def _in_thread(work: Callable[[], T]) -> asyncio.Future[T]:
+    """Run ``work`` in a daemon thread: a pool's thread that hangs would keep the whole server from ending."""
+    outcome: Future[T] = Future()
+
+    def run() -> None:
+        try:
+            outcome.set_result(work())
+        except BaseException as error:  # noqa: BLE001 (raised again where the future is read)
+            outcome.set_exception(error)
+
+    threading.Thread(target=run, name="maas-feed", daemon=True).start()
+    return asyncio.wrap_future(outcome)

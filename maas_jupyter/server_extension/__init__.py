@@ -1,0 +1,22 @@
+"""The Jupyter server extension that the panel asks. It imports no model library, and MLflow only to look at models."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from maas_jupyter.config import MaasConfig, current
+from maas_jupyter.monitoring import RegisteredModels, Watcher
+from maas_jupyter.server_extension.handlers import add_handlers
+from maas_jupyter.server_extension.sources import LocalSource
+
+if TYPE_CHECKING:
+    from jupyter_server.serverapp import ServerApp
+
+
+def watcher(config: MaasConfig) -> Watcher:
+    """Return a watcher of the configured registry and of the local target."""
+    return Watcher(RegisteredModels(config), [LocalSource(config.server_home)], interval=config.refresh_interval)
+
+
+def _load_jupyter_server_extension(server_app: ServerApp) -> None:
+    add_handlers(server_app.web_app, watcher(current(parent=server_app)))

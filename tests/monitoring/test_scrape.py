@@ -1,0 +1,138 @@
+import math
+from collections import Counter
+
+import prometheus_client as prometheus
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from maas_jupyter.monitoring.scrape import EndpointCounts, endpoint_metrics, histogram_quantile, parse
+
+
+@pytest.fixture
+def exposed():
+    """A model server's metrics, written by the library that the model server uses."""
+    registry = prometheus.CollectorRegistry()
+    requests = prometheus.Counter("maas_requests", "-", ["model", "version", "protocol", "code"], registry=registry)
+    duration = prometheus.Histogram(
+        "maas_request_duration_seconds", "-", ["model", "version"], buckets=[0.001, 0.01, 0.1], registry=registry
+    )
+    inference = prometheus.Histogram("maas_inference_duration_seconds", "-", ["model", "version"], registry=registry)
+    prometheus.Gauge("process_resident_memory_bytes", "-", registry=registry).set(80_000_000)
+    for version, code, seconds in [("1", "200", 0.0005)] * 6 + [("2", "200", 0.005)] * 2 + [("2", "400", 0.05)]:
+        requests.labels("digits", version, "v2", code).inc()
+        duration.labels("digits", version).observe(seconds)
+        inference.labels("digits", version).observe(seconds / 2)
+    requests.labels('quo"ted', "1", "v1", "503").inc()
+    duration.labels('quo"ted', "1").observe(7)
+    return prometheus.generate_latest(registry).decode()
+
+
+def test_counts_are_read_per_model_and_summed_over_versions_and_protocols(exposed):
+    reading = parse(exposed)
+    digits = reading.models["digits"]
+    assert set(reading.models) == {"digits", 'quo"ted'}
+    assert reading.memory == 80_000_000
+    assert digits.requests == 9
+    assert digits.by_version == {"1": 6, "2": 3}
+    assert digits.by_code == {"200": 8, "400": 1}
+    assert digits.buckets == {0.001: 6, 0.01: 8, 0.1: 9, math.inf: 9}
+    assert digits.duration_count == 9
+    assert digits.duration_sum == pytest.approx(6 * 0.0005 + 2 * 0.005 + 0.05)
+
+
+def test_client_and_server_errors_are_both_errors(exposed):
+    models = parse(exposed).models
+    assert (models["digits"].client_errors, models["digits"].server_errors, models["digits"].errors) == (1, 0, 1)
+    quoted = models['quo"ted']
+    assert (quoted.client_errors, quoted.server_errors, quoted.errors) == (0, 1, 1)
+
+
+def test_an_empty_text_has_no_models():
+    reading = parse("")
+    assert (reading.models, reading.memory) == ({}, None)
+
+
+def test_metrics_since_the_server_started(exposed):
+    metrics = endpoint_metrics("digits", exposed)
+    assert (metrics.requests_total, metrics.errors_total) == (9, 1)
+    assert metrics.p50_ms == pytest.approx(0.75)  # rank 4.5 of the 6 in the first millisecond
+    assert metrics.p95_ms == pytest.approx(10 + 90 * 0.55)  # rank 8.55: 0.55 into the one between 10 and 100 ms
+    assert metrics.mean_ms == pytest.approx(7, abs=1e-3)
+    assert metrics.by_version == {"1": 6, "2": 3}
+    assert metrics.memory_mb == 80
+    assert repr(metrics).startswith("digits: 9 requests, 1 errors, p50 0.75 ms")
+
+
+def test_an_endpoint_without_requests_has_zeros_and_no_latency(exposed):
+    metrics = endpoint_metrics("unused", exposed)
+    assert (metrics.requests_total, metrics.errors_total, metrics.p50_ms, metrics.mean_ms) == (0, 0, None, None)
+    assert "no latency yet" in repr(metrics)
+
+
+@pytest.mark.parametrize(
+    ("q", "expected"),
+    [(0.0, 0.0), (0.2, 0.5), (0.4, 1.0), (0.5, 2.5), (0.6, 3.0), (0.8, 4.0), (0.9, 4.0), (1.0, 4.0)],
+)
+def test_quantiles_interpolate_as_prometheus_does(q, expected):
+    # 4 values up to 1, none up to 2, 4 between 2 and 4; the last two are above every finite bound.
+    buckets = {1.0: 4, 2.0: 4, 4.0: 8, math.inf: 10}
+    assert histogram_quantile(q, buckets) == pytest.approx(expected)
+
+
+def test_no_values_have_no_quantile():
+    assert histogram_quantile(0.5, {1.0: 0, math.inf: 0}) is None
+    assert histogram_quantile(0.5, {}) is None
+
+
+@pytest.mark.parametrize("q", [-0.1, 1.1, math.nan])
+def test_a_quantile_is_between_zero_and_one(q):
+    with pytest.raises(ValueError, match="between 0 and 1"):
+        histogram_quantile(q, {1.0: 1, math.inf: 1})
+
+
+BOUNDS = [0.005, 0.01, 0.1, 1.0, math.inf]
+QUANTILES = st.floats(0, 1)
+
+
+@given(values=st.lists(st.floats(0, 5), min_size=1, max_size=60), q=QUANTILES, other=QUANTILES)
+def test_a_quantile_lies_in_the_bucket_of_the_true_value_and_grows_with_q(values, q, other):
+    buckets = {bound: sum(value <= bound for value in values) for bound in BOUNDS}
+    estimate = histogram_quantile(q, buckets)
+    true = sorted(values)[max(0, math.ceil(q * len(values)) - 1)]
+    upper = next(bound for bound in BOUNDS if true <= bound)
+    lower = max((bound for bound in BOUNDS if bound < upper), default=0.0)
+    assert lower <= estimate <= (lower if math.isinf(upper) else upper)
+    low, high = sorted((q, other))
+    assert histogram_quantile(low, buckets) <= histogram_quantile(high, buckets)
+
+
+def counts(requests, version="1"):
+    return EndpointCounts(
+        by_version=Counter({version: requests}),
+        by_code=Counter({"200": requests}),
+        buckets=Counter({0.01: 0, 0.1: requests, math.inf: requests}),
+        duration_sum=requests * 0.05,
+        duration_count=requests,
+    )
+
+
+def test_a_difference_keeps_the_empty_buckets():
+    new = counts(8).since(counts(5))
+    assert new.requests == 3
+    assert new.buckets == {0.01: 0, 0.1: 3, math.inf: 3}
+    assert 0.01 in new.buckets
+    assert new.duration_count == 3
+
+
+def test_a_new_version_or_code_counts_from_zero():
+    later = counts(5)
+    later.by_code["500"], later.by_version["2"] = 2, 2
+    new = later.since(counts(5))
+    assert new.errors == 2
+    assert new.by_version == {"1": 0, "2": 2}
+
+
+def test_a_smaller_total_means_that_the_server_restarted():
+    assert counts(3).since(counts(5)).requests == 3
+    assert counts(9, version="2").since(counts(5, version="1")).requests == 9
