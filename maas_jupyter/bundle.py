@@ -18,6 +18,7 @@ from maas_jupyter.errors import BundleError
 from maas_jupyter.schema import BUNDLE_FORMAT, MANIFEST_NAME, FileEntry, Manifest, decode, encode, write_atomic
 
 _CHUNK = 1 << 20
+_SEND_AGAIN = "Register the model again, or publish an intact version."
 
 
 def sha256_of(path: Path) -> str:
@@ -29,14 +30,28 @@ def sha256_of(path: Path) -> str:
     return digest.hexdigest()
 
 
-def read_manifest(data: bytes, *, where: str) -> Manifest:
+def read_manifest(data: bytes, *, where: str, digest: str | None = None) -> Manifest:
     """Decode a manifest and check what its types cannot say.
+
+    Parameters
+    ----------
+    data : bytes
+        The contents of ``maas.json``.
+    where : str
+        How error messages call it.
+    digest : str, optional
+        The digest that it must have.
 
     Raises
     ------
     BundleError
-        If it is malformed, of a newer format, or names a file outside the bundle's folder.
+        If it has another digest, is malformed, of a newer format, or names a file outside the bundle's folder.
     """
+    found = hashlib.sha256(data).hexdigest()
+    if digest is not None and found != digest:
+        raise BundleError(
+            f"{where} has the sha256 {found}, expected {digest}.", hint=f"It was cut or altered. {_SEND_AGAIN}"
+        )
     manifest = decode(data, Manifest, where=where)
     if manifest.format_version > BUNDLE_FORMAT:
         raise BundleError(
@@ -45,10 +60,8 @@ def read_manifest(data: bytes, *, where: str) -> Manifest:
         )
     for name in manifest.files:
         parts = name.split("/")
-        if not name or "\\" in name or ":" in name or any(part in ("", ".", "..") for part in parts):
-            raise BundleError(f"{where} names the file '{name}', which is not a plain path inside the bundle.")
-        if name == MANIFEST_NAME:
-            raise BundleError(f"{where} lists itself among its files.")
+        if "\\" in name or ":" in name or any(part in ("", ".", "..", MANIFEST_NAME) for part in parts):
+            raise BundleError(f"{where} names the file '{name}', which a bundle cannot hold.")
     return manifest
 
 
@@ -90,17 +103,11 @@ class Bundle:
         try:
             data = path.read_bytes()
         except FileNotFoundError:
-            raise BundleError(f"{folder} is not a bundle: it has no {MANIFEST_NAME}.") from None
-        found = hashlib.sha256(data).hexdigest()
-        if digest is not None and found != digest:
-            raise BundleError(
-                f"{path} has the digest {found[:12]}, expected {digest[:12]}.",
-                hint="It was altered after it was registered: register the model again.",
-            )
-        manifest = read_manifest(data, where=str(path))
+            raise BundleError(f"The bundle's file {MANIFEST_NAME} is missing: {path}.", hint=_SEND_AGAIN) from None
+        manifest = read_manifest(data, where=str(path), digest=digest)
         for name, entry in manifest.files.items():
-            verify_file(folder / name, entry)
-        return cls(folder, manifest, found)
+            verify_file(folder / name, name, entry)
+        return cls(folder, manifest, hashlib.sha256(data).hexdigest())
 
     @classmethod
     def seal(cls, folder: Path, manifest: Manifest, files: Iterable[str]) -> Bundle:
@@ -122,7 +129,7 @@ class Bundle:
             shutil.copyfile(self.folder / name, target)
 
 
-def verify_file(path: Path, entry: FileEntry) -> None:
+def verify_file(path: Path, name: str, entry: FileEntry) -> None:
     """Check one file against its manifest entry.
 
     Raises
@@ -130,17 +137,22 @@ def verify_file(path: Path, entry: FileEntry) -> None:
     BundleError
         If the file is missing or its size or sha256 differs.
     """
-    try:
-        size = path.stat().st_size
-    except FileNotFoundError:
-        raise BundleError(f"{path} is missing from the bundle.", hint="Register or publish the model again.") from None
-    if size != entry.size:
+    if not path.is_file():
+        raise BundleError(f"The bundle's file {name} is missing: {path}.", hint=_SEND_AGAIN)
+    check_entry(name, entry, path.stat().st_size, sha256_of(path))
+
+
+def check_entry(name: str, entry: FileEntry, size: int, sha256: str) -> None:
+    """Compare a file's size and sha256 with its manifest entry.
+
+    Raises
+    ------
+    BundleError
+        If one differs; names the file and both values.
+    """
+    if (size, sha256) != (entry.size, entry.sha256):
         raise BundleError(
-            f"{path} has {size} bytes, its manifest says {entry.size}.", hint="Register or publish the model again."
-        )
-    found = sha256_of(path)
-    if found != entry.sha256:
-        raise BundleError(
-            f"{path} has the sha256 {found[:12]}, its manifest says {entry.sha256[:12]}.",
-            hint="Register or publish the model again.",
+            f"The bundle's file {name} is not the one that its manifest names: it has {size} bytes with sha256 "
+            f"{sha256}, expected are {entry.size} bytes with sha256 {entry.sha256}.",
+            hint=f"It was cut or altered. {_SEND_AGAIN}",
         )

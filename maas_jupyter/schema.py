@@ -7,6 +7,7 @@ validation is msgspec's; files are written beside and renamed, so a reader never
 from __future__ import annotations
 
 import os
+import re
 import secrets
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -14,7 +15,7 @@ from typing import Any, Literal, TypeVar
 import msgspec
 from msgspec import Struct, field
 
-from maas_jupyter.errors import BundleError
+from maas_jupyter.errors import BundleError, InvalidInput
 
 BUNDLE_FORMAT = 1
 MANIFEST_NAME = "maas.json"
@@ -223,6 +224,27 @@ class Snapshot(Struct, frozen=True):
     models: list[ModelRow] | None
     endpoints: list[EndpointRow]
     registry_error: str | None
+
+
+# -- names ------------------------------------------------------------------------------------------------------------
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
+
+
+def check_name(name: str, *, what: str = "model") -> str:
+    """Return the name of a model or a version if it is safe as a file name and in a URL.
+
+    Raises
+    ------
+    InvalidInput
+        If it is not.
+    """
+    if not _NAME.fullmatch(name):
+        raise InvalidInput(
+            f"'{name[:140]}' cannot be the name of a {what}.",
+            hint="Use at most 128 letters, digits, '.', '_' and '-', and start with a letter or a digit.",
+        )
+    return name
 
 
 # -- reading and writing ----------------------------------------------------------------------------------------------

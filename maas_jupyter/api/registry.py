@@ -42,8 +42,8 @@ def register(model: ModuleArgument, *, name: str, data: DataArgument, labels: Da
         If the model cannot be exported, or its export computes something else.
     """
     from maas_jupyter.data import as_data
-    from maas_jupyter.registry.reference import check_name
     from maas_jupyter.registry.tracking import Tracker
+    from maas_jupyter.schema import check_name
 
     check_name(name)
     rows = as_data(data, name="data")

@@ -10,6 +10,7 @@ from maas_jupyter.arguments import EndpointArgument, Kind, ReferenceArgument
 if TYPE_CHECKING:
     from maas_jupyter.monitoring import EndpointMetrics
     from maas_jupyter.targets import Endpoint, EndpointList, Prediction
+    from maas_jupyter.targets.endpoint import LogLines
 
 
 def publish(model: ReferenceArgument, *, to: str | None = None) -> Endpoint:
@@ -98,7 +99,7 @@ def metrics(name: EndpointArgument) -> EndpointMetrics:
     return endpoint_metrics(endpoint.name, endpoint.metrics_text())
 
 
-def logs(name: EndpointArgument, *, lines: int = 20) -> Any:
+def logs(name: EndpointArgument, *, lines: int = 20) -> LogLines:
     """Show the last lines of the log of an endpoint's server.
 
     Parameters
@@ -110,7 +111,8 @@ def logs(name: EndpointArgument, *, lines: int = 20) -> Any:
 
     Returns
     -------
-    list of str
+    LogLines
+        A list of str.
     """
     return to_endpoint(name).logs(lines)
 

@@ -82,8 +82,8 @@ def train(
         If the registry does not answer.
     """
     from maas_jupyter.data import as_data
-    from maas_jupyter.registry.reference import check_name
     from maas_jupyter.registry.tracking import Tracker
+    from maas_jupyter.schema import check_name
     from maas_jupyter.training import Run, TrainingPlan, fit
     from maas_jupyter.training.checkpoint import save_checkpoint
 

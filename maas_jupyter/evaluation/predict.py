@@ -43,4 +43,4 @@ def bundle_inputs(bundle: Bundle, batch: Batch) -> dict[str, np.ndarray]:
     signature = bundle.manifest.signature
     names = [spec.name for spec in signature.inputs]
     names += [f"input {index + 1}" for index in range(len(names), len(batch.inputs))]
-    return conform(signature, {name: tensor.cpu().numpy() for name, tensor in zip(names, batch.inputs, strict=False)})
+    return conform({name: tensor.cpu().numpy() for name, tensor in zip(names, batch.inputs, strict=False)}, signature)

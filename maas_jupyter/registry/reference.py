@@ -6,8 +6,8 @@ import re
 from dataclasses import dataclass
 
 from maas_jupyter.errors import InvalidInput
+from maas_jupyter.schema import check_name
 
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 _ALIAS = re.compile(r"[A-Za-z_][A-Za-z0-9._-]*")
 
 
@@ -51,22 +51,6 @@ class ModelReference:
         if self.alias:
             return f"{self.name}@{self.alias}"
         return f"{self.name}/{self.version}" if self.version else self.name
-
-
-def check_name(name: str) -> str:
-    """Return a model name that is safe as a file name and in a URL.
-
-    Raises
-    ------
-    InvalidInput
-        If it is not.
-    """
-    if not _NAME.fullmatch(name):
-        raise InvalidInput(
-            f"'{name}' cannot be the name of a model.",
-            hint="Use letters, digits, '.', '_' and '-', and start with a letter or a digit.",
-        )
-    return name
 
 
 def check_alias(alias: str) -> str:

@@ -15,7 +15,8 @@ from maas_jupyter.errors import BundleError, NotFound, nearest
 from maas_jupyter.registry.connection import connect, translated, without_progress_bar
 from maas_jupyter.registry.mlflow_model import write_mlmodel
 from maas_jupyter.registry.nouns import ModelList, ModelVersion, RegisteredModel, RunList, RunRecord, version_tags
-from maas_jupyter.registry.reference import ModelReference, check_alias, check_name
+from maas_jupyter.registry.reference import ModelReference, check_alias
+from maas_jupyter.schema import check_name
 
 if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion as MlflowVersion

@@ -1,0 +1,95 @@
+/** Numbers, sizes and ages as people of one language read them. */
+export class Format {
+  /** @param languageCode - JupyterLab's, with an underscore or a hyphen: `en`, `zh_CN`. */
+  constructor(languageCode: string) {
+    const locale = languageCode.replace('_', '-');
+    const number = (options: Intl.NumberFormatOptions): Intl.NumberFormat => new Intl.NumberFormat(locale, options);
+    this.integer = number({ maximumFractionDigits: 0 });
+    this.tenths = number({ maximumFractionDigits: 1 });
+    this.hundredths = number({ maximumFractionDigits: 2 });
+    this.significant = number({ maximumSignificantDigits: 4 });
+    this.percent = number({ style: 'percent', maximumFractionDigits: 1 });
+    this.relative = new Intl.RelativeTimeFormat(locale, { numeric: 'always', style: 'narrow' });
+    this.absolute = new Intl.DateTimeFormat(locale, { dateStyle: 'medium', timeStyle: 'medium' });
+  }
+
+  count(value: number): string {
+    return this.integer.format(value);
+  }
+
+  /** Two decimals below ten, one below a hundred. A dash where nothing was measured. */
+  rate(value: number | null): string {
+    return value === null ? NOTHING : this.threeDigits(value);
+  }
+
+  /** Milliseconds; from ten seconds on as seconds. A dash where nothing was measured. */
+  latency(ms: number | null): string {
+    if (ms === null) {
+      return NOTHING;
+    }
+    return ms < 10_000 ? `${this.threeDigits(ms)} ms` : `${this.threeDigits(ms / 1000)} s`;
+  }
+
+  /** Decimal units, as the disk's and the registry's are. */
+  bytes(value: number): string {
+    let scaled = value;
+    let unit = 0;
+    while (scaled >= 999.5 && unit < BYTE_UNITS.length - 1) {
+      scaled /= 1000;
+      unit += 1;
+    }
+    return `${unit === 0 ? this.count(scaled) : this.threeDigits(scaled)} ${BYTE_UNITS[unit]}`;
+  }
+
+  metric(value: number): string {
+    return this.significant.format(value);
+  }
+
+  /** @param share - From 0 to 1. */
+  share(share: number): string {
+    return this.percent.format(share);
+  }
+
+  /** How long ago. @param time - Epoch seconds. @param now - Epoch milliseconds. */
+  age(time: number, now: number): string {
+    const seconds = Math.max(0, now / 1000 - time);
+    for (const [unit, length] of AGE_UNITS) {
+      if (seconds >= length) {
+        return this.relative.format(-Math.floor(seconds / length), unit);
+      }
+    }
+    return this.relative.format(-Math.floor(seconds), 'second');
+  }
+
+  /** @param time - Epoch seconds. */
+  date(time: number): string {
+    return this.absolute.format(time * 1000);
+  }
+
+  private threeDigits(value: number): string {
+    if (value >= 99.95) {
+      return this.integer.format(value);
+    }
+    return (value >= 9.995 ? this.tenths : this.hundredths).format(value);
+  }
+
+  private readonly integer: Intl.NumberFormat;
+  private readonly tenths: Intl.NumberFormat;
+  private readonly hundredths: Intl.NumberFormat;
+  private readonly significant: Intl.NumberFormat;
+  private readonly percent: Intl.NumberFormat;
+  private readonly relative: Intl.RelativeTimeFormat;
+  private readonly absolute: Intl.DateTimeFormat;
+}
+
+const NOTHING = '–';
+
+const BYTE_UNITS = ['B', 'kB', 'MB', 'GB', 'TB'];
+
+const AGE_UNITS: readonly [Intl.RelativeTimeFormatUnit, number][] = [
+  ['year', 31_557_600],
+  ['month', 2_629_800],
+  ['day', 86_400],
+  ['hour', 3_600],
+  ['minute', 60]
+];

@@ -1,0 +1,149 @@
+/**
+ * The MaaS side panel.
+ *
+ * What tests and styles can hold on to:
+ *
+ * - `#maas-panel`, and in it `.maas-panel[data-status]`: `loading`, `live` or `unreachable`.
+ * - `[data-section="endpoints"]`, `[data-section="models"]`.
+ * - `[data-endpoint="digits"]` with `data-target` and `data-state`; in it `[data-stat]`, named as the fields of
+ *   `Sample` and `EndpointRow`, where the totals carry the bare number as `data-value`; `.maas-share[data-version]`.
+ * - `[data-model="digits"]`; its button unfolds `[data-version="2"]`, in which `[data-alias="champion"]`.
+ * - `[data-notice="server"]` (the server does not answer) and `[data-notice="registry"]`.
+ */
+import type { ITranslator } from '@jupyterlab/translation';
+import { ReactWidget, UseSignal } from '@jupyterlab/ui-components';
+import type { IDisposable } from '@lumino/disposable';
+import type { Message } from '@lumino/messaging';
+import React, { useContext, useEffect, useState } from 'react';
+
+import { EndpointsSection } from './endpoints';
+import { maasIcon } from './icon';
+import { Locale, LocaleContext } from './locale';
+import type { MaasModel, MaasState, ProblemKind } from './model';
+import { ModelsSection } from './models';
+
+/** The widget in the side bar: watches the model while it can be seen. */
+export class MaasPanel extends ReactWidget {
+  constructor(
+    private readonly model: MaasModel,
+    translator: ITranslator
+  ) {
+    super();
+    this.locale = new Locale(translator);
+    this.id = 'maas-panel';
+    this.title.icon = maasIcon;
+    this.title.caption = this.locale.trans.__('MaaS: models and endpoints');
+    this.node.setAttribute('role', 'region');
+    this.node.setAttribute('aria-label', this.locale.trans.__('MaaS'));
+  }
+
+  protected override render(): React.ReactElement {
+    return (
+      <LocaleContext.Provider value={this.locale}>
+        <UseSignal signal={this.model.changed}>
+          {() => <PanelView state={this.model.state} onRetry={() => this.model.retry()} />}
+        </UseSignal>
+      </LocaleContext.Provider>
+    );
+  }
+
+  protected override onAfterAttach(message: Message): void {
+    super.onAfterAttach(message);
+    this.follow();
+  }
+
+  protected override onAfterShow(message: Message): void {
+    super.onAfterShow(message);
+    this.follow();
+  }
+
+  protected override onAfterHide(message: Message): void {
+    super.onAfterHide(message);
+    this.follow();
+  }
+
+  protected override onAfterDetach(message: Message): void {
+    super.onAfterDetach(message);
+    this.follow();
+  }
+
+  private follow(): void {
+    if (this.isVisible) {
+      this.watching ??= this.model.watch();
+    } else {
+      this.watching?.dispose();
+      this.watching = null;
+    }
+  }
+
+  private readonly locale: Locale;
+  private watching: IDisposable | null = null;
+}
+
+export interface PanelViewProps {
+  readonly state: MaasState;
+  readonly onRetry: () => void;
+}
+
+/** The whole panel for one state. */
+export function PanelView({ state, onRetry }: PanelViewProps): React.ReactElement {
+  const { problem, endpoints } = state;
+  const status = problem !== null ? 'unreachable' : endpoints === null ? 'loading' : 'live';
+  return (
+    <div className="maas-panel" data-status={status}>
+      {problem !== null && (
+        <ServerNotice kind={problem.kind} detail={problem.message} retryAt={state.retryAt} onRetry={onRetry} />
+      )}
+      {(problem === null || endpoints !== null) && (
+        <div className="maas-sections">
+          <EndpointsSection rows={endpoints} />
+          <ModelsSection rows={state.models} registryError={state.registryError} />
+        </div>
+      )}
+    </div>
+  );
+}
+
+interface ServerNoticeProps {
+  readonly kind: ProblemKind;
+  readonly detail: string;
+  readonly retryAt: number | null;
+  readonly onRetry: () => void;
+}
+
+function ServerNotice({ kind, detail, retryAt, onRetry }: ServerNoticeProps): React.ReactElement {
+  const { trans } = useContext(LocaleContext);
+  const seconds = useSecondsUntil(retryAt);
+  const words: Record<ProblemKind, string> = {
+    unreachable: trans.__('The Jupyter server does not answer.'),
+    forbidden: trans.__('The Jupyter server refused the request. Log in again in another tab, or reload this page.'),
+    missing: trans.__(
+      'The Jupyter server runs without the maas_jupyter extension. Install maas-jupyter where the server runs and restart it.'
+    ),
+    server: trans.__('The Jupyter server could not make the list: %1', detail)
+  };
+  return (
+    <div className="maas-notice" data-notice="server">
+      <p role="alert">{words[kind]}</p>
+      <div className="maas-row">
+        <span className="maas-retry-at">
+          {seconds > 0 ? trans.__('Trying again in %1 s.', seconds) : trans.__('Trying again…')}
+        </span>
+        <button type="button" className="jp-mod-styled jp-mod-minimal maas-retry" onClick={onRetry}>
+          {trans.__('Retry now')}
+        </button>
+      </div>
+    </div>
+  );
+}
+
+/** Whole seconds until a time in epoch milliseconds, counting down; 0 once it is there. */
+function useSecondsUntil(time: number | null): number {
+  const [now, setNow] = useState(Date.now);
+  useEffect(() => {
+    setNow(Date.now());
+    const timer = setInterval(() => setNow(Date.now()), 1000);
+    return () => clearInterval(timer);
+  }, [time]);
+  return time === null ? 0 : Math.max(0, Math.ceil((time - now) / 1000));
+}

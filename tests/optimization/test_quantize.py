@@ -1,0 +1,126 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from models import cnn, digits
+
+import maas_jupyter
+from maas_jupyter import config
+from maas_jupyter.errors import NotFound
+from maas_jupyter.optimization.comparison import Measurement, judge
+from maas_jupyter.registry import Registry
+
+
+def images():
+    X, y = digits()
+    return X.reshape(-1, 1, 8, 8), y
+
+
+@pytest.fixture(scope="module")
+def trained(shared_home):
+    """A registered CNN of digits."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MAAS_HOME", str(shared_home))
+        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
+        return maas_jupyter.train(cnn(), data=images(), epochs=6, name="numerals")
+
+
+@pytest.fixture(scope="module")
+def comparison(shared_home, trained):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MAAS_HOME", str(shared_home))
+        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
+        return maas_jupyter.quantize("numerals/1", data=images(), max_drop=0.02)
+
+
+def test_every_candidate_is_measured_against_the_original(comparison):
+    methods = [candidate.method for candidate in comparison.candidates]
+    assert methods == ["original", "dynamic-int8", "dynamic-int8-conv"]
+    original, linear, _ = (candidate.measured for candidate in comparison.candidates)
+    assert original.max_difference == 0
+    assert original.agreement == 1
+    assert linear.size < original.size / 2.5
+    assert 0 < linear.max_difference < 0.2
+    assert linear.agreement > 0.97
+    for measured in (original, linear):
+        assert 0 < measured.p50_ms <= measured.p95_ms
+        assert measured.rows_per_second > 0
+    assert linear.metric >= original.metric - 0.02
+
+
+def test_a_winner_is_registered_with_its_parent_and_its_measurements(home, comparison):
+    if comparison.winner is None:
+        # Whether int8 is faster is the machine's to say; that nothing is registered then is checked here.
+        assert comparison.version is None
+        assert "nothing was registered" in repr(comparison)
+        return
+    version = maas_jupyter.models("numerals")[0].versions[0]
+    assert version == replace(comparison.version)
+    assert version.precision == "int8"
+    assert version.parent == "numerals/1"
+    assert version.metrics["accuracy"] == pytest.approx(comparison.winner.measured.metric)
+    registry = Registry.from_config(config.current())
+    bundle = registry.fetch(version)
+    assert bundle.manifest.parent == registry.resolve("numerals/1").digest
+    assert bundle.manifest.measurements["rows_per_second"] > 0
+    assert maas_jupyter.evaluate("numerals", data=images()).metrics["accuracy"] == pytest.approx(
+        comparison.winner.measured.metric
+    )
+
+
+def test_the_comparison_shows_a_row_for_each_candidate(comparison):
+    bundle = comparison._repr_mimebundle_()
+    for candidate in comparison.candidates:
+        assert candidate.method in bundle["text/plain"]
+        assert f">{candidate.verdict}</span>" in bundle["text/html"]
+
+
+def test_a_gate_that_nothing_passes_registers_nothing(home, trained):
+    before = len(maas_jupyter.models("numerals")[0].versions)
+    result = maas_jupyter.quantize("numerals/1", data=images(), max_drop=-1.0)
+    assert result.winner is None
+    assert {candidate.verdict for candidate in result.candidates[1:]} == {"worse"}
+    assert "allowed is -1" in repr(result)
+    assert len(maas_jupyter.models("numerals")[0].versions) == before
+
+
+def test_an_unknown_method_offers_the_nearest(home, trained):
+    with pytest.raises(NotFound, match="no optimizer called 'dynamic-int4'") as caught:
+        maas_jupyter.quantize("numerals/1", data=images(), method=("dynamic-int4",))
+    assert "dynamic-int8" in caught.value.hint
+
+
+ORIGINAL = Measurement(1000, 1.0, 2.0, 100.0, 0.97, 0.0, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("change", "verdict", "said"),
+    [
+        ({"size": 300, "p50_ms": 0.5}, "good", "3.3x smaller, 2.00x the speed"),
+        ({"size": 300, "p50_ms": 1.04}, "good", "3.3x smaller"),
+        ({"size": 300, "p50_ms": 1.5}, "slower", "3.3x smaller, but 0.67x the speed"),
+        ({"size": 300, "p50_ms": 0.5, "metric": 0.96}, "worse", "accuracy falls by 0.0100, allowed is 0.005"),
+        ({"size": 300, "metric": 0.966}, "good", ""),
+        ({}, "no gain", "neither smaller nor faster"),
+    ],
+)
+def test_verdicts(change, verdict, said):
+    found, reason = judge(ORIGINAL, replace(ORIGINAL, **change), metric_name="accuracy", max_drop=0.005)
+    assert found == verdict
+    assert said in reason
+
+
+def test_the_quantized_bundle_answers_nearly_the_same(home, comparison, trained):
+    import onnxruntime
+
+    if comparison.version is None:
+        pytest.skip("int8 is not faster on this machine")
+    registry = Registry.from_config(config.current())
+    answers = []
+    for reference in ("numerals/1", comparison.version.reference):
+        path = registry.fetch(registry.resolve(reference)).folder / "model.onnx"
+        session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+        answers.append(session.run(["scores"], {"input": images()[0][:100]})[0])
+    assert np.abs(answers[0] - answers[1]).max() < 0.2

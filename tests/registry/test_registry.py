@@ -1,0 +1,199 @@
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from urllib.parse import urlparse
+
+import httpx
+import numpy as np
+import pytest
+import torch
+from models import mlp, wine
+
+import maas_jupyter
+from maas_jupyter import config
+from maas_jupyter.errors import BundleError, InvalidInput, NotFound, Unavailable
+from maas_jupyter.registry import Registry
+
+
+@pytest.fixture(scope="module")
+def grapes(shared_home):
+    """A model with three versions; the second is called 'best'."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MAAS_HOME", str(shared_home))
+        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
+        for _ in range(3):
+            maas_jupyter.register(mlp(13, 3), name="grapes", data=wine())
+        maas_jupyter.alias("grapes/2", "best")
+    return "grapes"
+
+
+def test_versions_are_listed_newest_first_with_their_aliases(home, grapes):
+    (model,) = maas_jupyter.models(grapes)
+    assert [version.version for version in model.versions] == ["3", "2", "1"]
+    assert [version.aliases for version in model.versions] == [[], ["best"], ["champion"]]
+    newest = model.versions[0]
+    assert newest.task == "classification"
+    assert newest.precision == "fp32"
+    assert newest.size > 1000
+    assert 0 <= newest.metrics["accuracy"] <= 1
+
+
+@pytest.mark.parametrize(
+    ("reference", "version"),
+    [
+        ("grapes", "3"),
+        ("grapes/1", "1"),
+        ("grapes@champion", "1"),
+        ("grapes@best", "2"),
+        ("models:/grapes/2", "2"),
+        ("models:/grapes/latest", "3"),
+        ("models:/grapes@best", "2"),
+    ],
+)
+def test_references_resolve_as_in_mlflow(home, grapes, reference, version):
+    assert Registry.from_config(config.current()).resolve(reference).version == version
+
+
+def test_the_first_version_becomes_champion_and_an_alias_moves(home):
+    first = maas_jupyter.register(mlp(13, 3), name="moving", data=wine())
+    maas_jupyter.register(mlp(13, 3), name="moving", data=wine())
+    assert first.aliases == ["champion"]
+    assert maas_jupyter.alias("moving/2", "champion").aliases == ["champion"]
+    (model,) = maas_jupyter.models("moving")
+    assert [version.aliases for version in model.versions] == [["champion"], []]
+
+
+@pytest.mark.parametrize(
+    ("reference", "said", "offered"),
+    [
+        ("grape", "no model called 'grape'", "'grapes'"),
+        ("grapes@bset", "no alias 'bset'", "'grapes@best'"),
+        ("grapes/9", "no version 9", "grapes/3, grapes/2, grapes/1"),
+    ],
+)
+def test_an_unknown_name_offers_the_nearest(home, grapes, reference, said, offered):
+    with pytest.raises(NotFound, match=said) as caught:
+        maas_jupyter.publish(reference)
+    assert offered in caught.value.hint
+
+
+def test_a_reserved_alias_is_refused(home, grapes):
+    with pytest.raises(InvalidInput, match="cannot be an alias"):
+        maas_jupyter.alias("grapes/1", "latest")
+
+
+def test_a_registered_version_is_an_ordinary_mlflow_model(home, grapes, child_environment):
+    """In a process that never imports this package, with MLflow's own calls only."""
+    code = """
+import json, sys
+import mlflow, numpy as np
+mlflow.set_tracking_uri(sys.argv[1])
+model = mlflow.pyfunc.load_model("models:/grapes@champion")
+answer = model.predict(np.array(json.loads(sys.argv[2]), dtype="float32"))
+assert not [name for name in sys.modules if name.startswith("maas_jupyter")]
+print(json.dumps({name: value.tolist() for name, value in answer.items()}))
+"""
+    X, _ = wine()
+    uri = config.current().resolved_registry_uri
+    done = subprocess.run(
+        [sys.executable, "-c", code, uri, json.dumps(X[:4].tolist())],
+        capture_output=True,
+        text=True,
+        env=child_environment,
+        cwd="/",
+    )
+    assert done.returncode == 0, done.stderr
+    answer = json.loads(done.stdout.splitlines()[-1])
+    with torch.no_grad():
+        expected = mlp(13, 3)(torch.tensor(X[:4])).softmax(1).numpy()
+    np.testing.assert_allclose(answer["scores"], expected, atol=1e-5)
+    assert answer["label"] == expected.argmax(1).tolist()
+
+
+def _artifact(version):
+    return Path(urlparse(version.source).path) / "model.onnx"
+
+
+def test_a_bundle_cut_in_the_registry_is_refused_by_its_digest(home):
+    version = maas_jupyter.register(mlp(13, 3), name="cut", data=wine())
+    path = _artifact(version)
+    path.write_bytes(path.read_bytes()[:-10])
+    with pytest.raises(BundleError, match=r"model\.onnx has \d+ bytes, its manifest says \d+") as caught:
+        maas_jupyter.publish("cut")
+    assert caught.value.hint
+
+
+def test_a_damaged_copy_on_this_machine_is_fetched_again(home):
+    version = maas_jupyter.register(mlp(13, 3), name="healed", data=wine())
+    registry = Registry.from_config(config.current())
+    copy = registry.fetch(version).folder / "model.onnx"
+    whole = copy.read_bytes()
+    copy.write_bytes(b"not a model")
+    assert (registry.fetch(version).folder / "model.onnx").read_bytes() == whole
+
+
+def test_a_registry_that_never_answers_is_reported_in_seconds(own_home, monkeypatch):
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        accepted = []
+        threading.Thread(target=lambda: accepted.append(listener.accept()), daemon=True).start()
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://user:secret@127.0.0.1:{listener.getsockname()[1]}")
+        monkeypatch.setattr(config.current(), "registry_timeout", 0.5)
+        began = time.monotonic()
+        with pytest.raises(Unavailable, match="does not answer") as caught:
+            maas_jupyter.models()
+        assert time.monotonic() - began < 60
+    assert "MLFLOW_TRACKING_URI" in caught.value.hint
+    assert "secret" not in str(caught.value)
+
+
+def test_a_registry_that_refuses_the_connection_is_reported(own_home, monkeypatch):
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{port}")
+    with pytest.raises(Unavailable, match="does not answer"):
+        maas_jupyter.models()
+
+
+def test_a_real_mlflow_server_keeps_models_and_runs(tmp_path, own_home, monkeypatch):
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+    command = ["server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
+    command += ["--backend-store-uri", f"sqlite:///{tmp_path}/remote.db", "--artifacts-destination", str(tmp_path / "art")]
+    log = (tmp_path / "mlflow.log").open("wb")
+    server = subprocess.Popen([sys.executable, "-m", "mlflow", *command], stdout=log, stderr=log, start_new_session=True)
+    try:
+        _wait_until_healthy(server, port, tmp_path / "mlflow.log")
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{port}")
+        run = maas_jupyter.train(mlp(13, 3), data=wine(), epochs=2, name="remote")
+        assert run.version is not None
+        assert [version.reference for version in maas_jupyter.models()[0].versions] == ["remote/1"]
+        assert Registry.from_config(config.current()).fetch(run.version).digest == run.version.digest
+        assert not (own_home / "mlflow.db").exists()
+    finally:
+        os.killpg(server.pid, signal.SIGKILL)
+        server.wait()
+
+
+def _wait_until_healthy(server, port, log):
+    for _ in range(600):
+        assert server.poll() is None, log.read_text()
+        try:
+            if httpx.get(f"http://127.0.0.1:{port}/health", timeout=1).status_code == 200:
+                return
+        except httpx.TransportError:
+            pass
+        time.sleep(0.1)
+    raise AssertionError(f"MLflow did not start:\n{log.read_text()}")
+
+
+def test_the_registry_is_not_created_by_looking_at_the_settings(own_home):
+    assert config.current().home_path == own_home
+    assert not own_home.exists()

@@ -1,0 +1,364 @@
+"""The real server as a process: started, found again, killed, stopped."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import stat
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+from bundles import Bundles, linear_softmax, two_inputs
+
+import maas_jupyter
+from maas_jupyter.errors import BundleError, InvalidInput, NotFound, Unauthorized, Unavailable
+from maas_jupyter.serving.client import ServingClient
+from maas_jupyter.serving.record import ALREADY_RUNS, log_path, read_record, record_path
+from maas_jupyter.targets.local import LocalTarget
+
+X = np.array([[1, 0, 0, 0], [0, 0, 0, 1]])
+ROOT = Path(maas_jupyter.__file__).parent.parent
+
+
+def python(*arguments, **options):
+    return subprocess.Popen(
+        [sys.executable, *map(str, arguments)],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        **options,
+    )
+
+
+def servers(home):
+    """Return the ids of the server processes of a home."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            arguments = path.read_bytes().split(b"\0")
+        except OSError:
+            continue
+        if b"maas_jupyter.serving" in arguments and str(home).encode() in arguments:
+            found.append(int(path.parent.name))
+    return found
+
+
+def collected(pid):
+    """Wait until a process that has ended is not even a zombie of ours."""
+    while (path := Path(f"/proc/{pid}/stat")).exists():
+        with contextlib.suppress(OSError):
+            assert path.read_text().rpartition(")")[2].split()[0] == "Z"
+    return True
+
+
+def test_publish_starts_a_server_that_answers(target, bundles):
+    endpoint = target.publish("digits", "1", bundles.make(linear_softmax()))
+    assert (endpoint.name, endpoint.target, endpoint.state) == ("digits", "local", "ready")
+    assert [(row.version, row.weight, row.state) for row in endpoint.traffic] == [("1", 100, "ready")]
+    prediction = endpoint.predict(X)
+    assert (prediction.endpoint, prediction.version) == ("digits", "1")
+    assert prediction.labels.tolist() == prediction.scores.argmax(-1).tolist()
+    assert prediction.scores.dtype == np.float32
+    assert prediction.scores.shape == (2, 3)
+    assert 'maas_requests_total{code="200",model="digits"' in endpoint.metrics_text()
+    assert any("digits" in line for line in endpoint.logs())
+
+
+def test_the_record_tells_the_port_and_is_ours_alone(target, bundles):
+    endpoint = target.publish("digits", "1", bundles.make(linear_softmax()))
+    record = read_record(target.home)
+    assert stat.S_IMODE(record_path(target.home).stat().st_mode) == 0o600
+    assert record.url.startswith("http://127.0.0.1:")
+    assert endpoint.url == f"{record.url}/v2/models/digits/infer"
+    assert servers(target.home) == [record.pid]
+    with pytest.raises(Unauthorized):
+        ServingClient(record.url, "wrong").status()
+
+
+def test_the_token_shows_nowhere(target, bundles):
+    endpoint = target.publish("digits", "1", bundles.make(linear_softmax()))
+    endpoint.predict(X)
+    record = read_record(target.home)
+    places = [
+        Path(f"/proc/{record.pid}/cmdline").read_text(),
+        Path(f"/proc/{record.pid}/environ").read_text(),
+        log_path(target.home).read_text(),
+        repr(target),
+        repr(target.client()),
+        repr(endpoint),
+        repr(target.endpoints()),
+        str(record),
+        endpoint.curl,
+        endpoint.python_client,
+    ]
+    assert not any(record.token in place for place in places)
+
+
+def test_the_server_imports_no_framework(target, bundles):
+    target.publish("digits", "1", bundles.make(linear_softmax()))
+    program = """
+import sys
+from pathlib import Path
+import maas_jupyter.serving.__main__, maas_jupyter.serving.app, maas_jupyter.serving.client, uvicorn
+from maas_jupyter import plugins
+plugins.load("runtime", "onnx")
+heavy = {"torch", "transformers", "mlflow", "onnx", "matplotlib", "pandas", "sklearn", "IPython", "scipy"}
+print(sorted(heavy & set(sys.modules)))
+"""
+    process = python("-c", program)
+    assert process.communicate() == ("[]\n", "")
+    loaded = Path(f"/proc/{read_record(target.home).pid}/maps").read_text()
+    assert "onnxruntime" in loaded
+    assert "/torch/" not in loaded
+
+
+def test_another_process_finds_the_running_server(target, bundles):
+    target.publish("digits", "1", bundles.make(linear_softmax()))
+    program = """
+import sys
+from pathlib import Path
+from maas_jupyter.targets.local import LocalTarget
+target = LocalTarget(Path(sys.argv[1]))
+target.prepare()
+print(target.endpoint("digits").predict([[1, 0, 0, 0]]).version, target.client().status().pid)
+"""
+    out, err = python("-c", program, target.home).communicate()
+    assert out.split() == ["1", str(read_record(target.home).pid)], err
+    assert len(servers(target.home)) == 1
+
+
+def test_two_processes_that_publish_at_once_both_succeed(target, bundles):
+    program = """
+import sys
+from pathlib import Path
+from maas_jupyter.targets.local import LocalTarget
+sys.stdin.readline()
+target = LocalTarget(Path(sys.argv[1]))
+target.prepare()
+for version, folder in enumerate(sys.argv[3:], 1):
+    print(target.publish(sys.argv[2], str(version), Path(folder)).predict([[1, 0, 0, 0]]).version)
+"""
+    shared = bundles.make(linear_softmax(7))
+    publishing = [
+        python("-c", program, target.home, name, shared, bundles.make(linear_softmax(scale)), stdin=subprocess.PIPE)
+        for scale, name in enumerate(("a", "b", "c"), 1)
+    ]
+    for process in publishing:
+        process.stdin.write("go\n")
+        process.stdin.flush()
+    for process in publishing:
+        out, err = process.communicate()
+        assert out.split() == ["1", "2"], err
+    assert [(each.name, each.state) for each in target.endpoints()] == [(name, "ready") for name in "abc"]
+    assert servers(target.home) == [read_record(target.home).pid]
+
+
+def test_two_threads_that_publish_the_same_model_at_once(target, bundles):
+    folders = [bundles.make(linear_softmax(scale)) for scale in (1, 2)]
+    failed = []
+
+    def publish(version, folder):
+        try:
+            LocalTarget(target.home).publish("digits", version, folder)
+        except Exception as error:
+            failed.append(error)
+            raise
+
+    threads = [threading.Thread(target=publish, args=each) for each in zip("12", folders, strict=True)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not failed
+    assert len(target.endpoint("digits").traffic) == 1
+
+
+def test_a_second_server_on_the_home_says_so(target, bundles):
+    target.publish("digits", "1", bundles.make(linear_softmax()))
+    second = python("-m", "maas_jupyter.serving", "--home", target.home)
+    assert "already runs" in second.communicate()[1]
+    assert second.returncode == ALREADY_RUNS
+    assert target.endpoint("digits").state == "ready"
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "192.0.2.1", "::", "example.org"])
+def test_only_loopback_is_listened_on(tmp_path, host):
+    process = python("-m", "maas_jupyter.serving", "--home", tmp_path / "home", "--host", host)
+    assert "127.0.0.1" in process.communicate()[1]
+    assert process.returncode == 1
+
+
+def test_a_killed_server_is_unavailable_until_the_next_publish_brings_all_back(target, bundles, kill):
+    held = target.publish("digits", "1", bundles.make(linear_softmax()))
+    target.publish("pair", "3", bundles.make(two_inputs()))
+    kill()
+    for endpoint in target.endpoints():
+        assert endpoint.state == "unavailable"
+        assert "publish" in endpoint.reason
+    with pytest.raises(Unavailable, match="does not run"):
+        held.predict(X)
+
+    target.publish("other", "1", bundles.make(linear_softmax(2)))
+    assert {each.name: each.state for each in target.endpoints()} == dict.fromkeys(["digits", "other", "pair"], "ready")
+    assert held.predict(X).version == "1"
+
+
+def test_a_bundle_that_was_cut_is_refused_while_the_old_version_serves(target, bundles):
+    endpoint = target.publish("digits", "1", bundles.make(linear_softmax()))
+    folder = bundles.make(linear_softmax(2))
+    whole = (folder / "model.onnx").read_bytes()
+    (folder / "model.onnx").write_bytes(whole[:-1])
+    with pytest.raises(BundleError, match=r"model\.onnx .*sha256"):
+        target.publish("digits", "2", folder)
+    assert endpoint.predict(X).version == "1"
+    (folder / "model.onnx").unlink()
+    with pytest.raises(BundleError, match=r"model\.onnx cannot be read"):
+        target.publish("digits", "2", folder)
+    (folder / "model.onnx").write_bytes(whole)
+    target.publish("digits", "2", folder)
+    assert endpoint.predict(X).version == "2"
+
+
+def test_a_bundle_cut_on_the_servers_disk_is_sent_again(target, bundles, kill):
+    folder = bundles.make(linear_softmax())
+    target.publish("pair", "1", bundles.make(two_inputs()))
+    target.publish("digits", "1", folder)
+    kill()
+    stored = target.home / "bundles" / Bundles.digest(folder) / "model.onnx"
+    stored.write_bytes(stored.read_bytes()[:-1])
+    target.client()
+    assert {each.name: each.state for each in target.endpoints()} == {"digits": "failed", "pair": "ready"}
+    assert "sha256" in target.endpoint("digits").reason
+    assert target.publish("digits", "1", folder).predict(X).version == "1"
+
+
+def test_a_graph_that_does_not_load(target, bundles):
+    with pytest.raises(BundleError, match="cannot be loaded"):
+        target.publish("digits", "1", bundles.write(b"nothing", linear_softmax()[1]))
+    assert target.endpoints() == []
+
+
+def test_names_that_cannot_be_served(target, bundles):
+    with pytest.raises(InvalidInput, match="cannot be the name"):
+        target.publish("my model/ä", "1", bundles.make(linear_softmax()))
+
+
+def test_stop_one_model_and_the_last(target, bundles):
+    target.publish("digits", "1", bundles.make(linear_softmax()))
+    target.publish("pair", "1", bundles.make(two_inputs()))
+    with pytest.raises(NotFound, match="no endpoint 'digit'") as raised:
+        target.stop("digit")
+    assert "'digits'" in raised.value.hint
+    target.stop("digits")
+    assert [each.name for each in target.endpoints()] == ["pair"]
+    pid = read_record(target.home).pid
+    target.stop("pair")
+    assert collected(pid)
+    assert target.endpoints() == []
+    with pytest.raises(NotFound):
+        target.stop("pair")
+
+
+def test_stop_keeps_what_was_published(target, bundles):
+    target.publish("digits", "1", bundles.make(linear_softmax()))
+    pid = read_record(target.home).pid
+    LocalTarget(target.home).stop()  # another object, as another cell has it
+    assert collected(pid)
+    assert not record_path(target.home).exists()
+    stopped = target.endpoint("digits")
+    assert (stopped.state, stopped.url, stopped.curl, stopped.python_client) == ("stopped", "", "", "")
+    target.stop()
+    target.publish("pair", "1", bundles.make(two_inputs()))
+    assert target.endpoint("digits").state == "ready"
+
+
+def test_a_terminated_server_ends_cleanly(target, bundles):
+    target.publish("digits", "1", bundles.make(linear_softmax()))
+    pid = read_record(target.home).pid
+    os.kill(pid, signal.SIGTERM)
+    while Path(f"/proc/{pid}").exists():
+        pass
+    assert target.endpoint("digits").state == "stopped"
+
+
+def test_withdraw_a_model_while_the_server_is_gone(target, bundles, kill):
+    target.publish("digits", "1", bundles.make(linear_softmax()))
+    kill()
+    target.stop("digits")
+    assert target.endpoints() == []
+
+
+def test_a_record_of_something_else_is_not_believed(target, bundles, kill):
+    target.publish("digits", "1", bundles.make(linear_softmax()))
+    kill()
+    record = json.loads(record_path(target.home).read_text())
+    record_path(target.home).write_text(json.dumps({**record, "pid": os.getpid()}))
+    assert target.endpoint("digits").state == "unavailable"
+    record_path(target.home).write_text('{"pid": 1')
+    assert target.endpoint("digits").state == "stopped"
+    assert target.publish("digits", "1", bundles.make(linear_softmax())).state == "ready"
+
+
+def test_a_server_that_cannot_start_shows_its_log(tmp_path):
+    home = tmp_path / "server"
+    home.mkdir()
+    (home / "models").write_text("a file where a folder should be")
+    (home / "bundles").write_text("the same")
+    target = LocalTarget(home)
+    (home / "server.lock").mkdir()
+    with pytest.raises(Unavailable, match="ended with status 1") as raised:
+        target.client()
+    assert "server.log" in raised.value.hint
+    assert "lock" in raised.value.message
+
+
+# -- the endpoint -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        (np.zeros((2, 5)), r"\(rows, 4\), given is \(2, 5\)"),
+        (np.zeros(4), r"\(rows, 4\), given is \(4\)"),
+        ([[1, 2, 3], [1]], "cannot be made"),
+        ([["a", "b", "c", "d"]], "values that do not fit"),
+        ([[1, 2, 3, 1e300]], "values that do not fit"),
+        ([[1, 2, 3, np.nan]], "NaN"),
+        ({"y": X}, r"takes the inputs \['x'\]"),
+    ],
+)
+def test_data_that_does_not_fit(target, bundles, rows, message):
+    endpoint = target.publish("digits", "1", bundles.make(linear_softmax()))
+    with pytest.raises(InvalidInput, match=message):
+        endpoint.predict(rows)
+
+
+def test_several_inputs_are_a_dict(target, bundles):
+    endpoint = target.publish("pair", "1", bundles.make(two_inputs()))
+    assert endpoint.predict({"a": [1, 2], "i": [0, 2]}).outputs["prediction"].tolist() == [11, 32]
+    assert endpoint.predict({"a": [1, 2], "i": [0, 2.0]}, version="1").labels is None
+    for wrong, message in [
+        ([1, 2], "takes 2 inputs"),
+        ({"a": [1, 2], "i": [0, 1.5]}, "values that do not fit"),
+        ({"a": [1, 2], "i": [0, 9]}, "refuses"),
+    ]:
+        with pytest.raises(InvalidInput, match=message):
+            endpoint.predict(wrong)
+    with pytest.raises(NotFound, match="no version '2'"):
+        endpoint.predict({"a": [1], "i": [0]}, version="2")
+
+
+def test_the_curl_line_and_the_python_client_work(target, bundles):
+    endpoint = target.publish("digits", "1", bundles.make(linear_softmax()))
+    shell = subprocess.run(["bash", "-c", endpoint.curl], capture_output=True, text=True, check=True)
+    program = subprocess.run([sys.executable, "-c", endpoint.python_client], capture_output=True, text=True, check=True)
+    answer = json.loads(shell.stdout)
+    assert answer["outputs"][0] == {"name": "label", "shape": [1], "datatype": "INT64", "data": [0]}
+    assert str(answer["outputs"][0]["data"]) in program.stdout

@@ -1,0 +1,224 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from models import diabetes, mlp, wine
+from safetensors.torch import load_file
+from torch import nn
+from torch.utils.data import DataLoader, Dataset, IterableDataset, TensorDataset
+
+import maas_jupyter
+from maas_jupyter.errors import ExportError, InvalidInput, UsageError
+
+
+class Rows(Dataset):
+    """A map-style dataset of wine."""
+
+    def __init__(self):
+        self.X, self.y = wine()
+
+    def __len__(self):
+        return len(self.y)
+
+    def __getitem__(self, row):
+        return self.X[row], self.y[row]
+
+
+class Stream(IterableDataset):
+    """Wine as a stream of unknown length."""
+
+    def __iter__(self):
+        X, y = wine()
+        yield from zip(X, y, strict=True)
+
+
+def _forms():
+    X, y = wine()
+    pair = (torch.tensor(X), torch.tensor(y))
+    return {
+        "arrays": (X, y),
+        "float64 arrays": (X.astype("float64"), y.astype("int32")),
+        "lists": (X.tolist(), y.tolist()),
+        "tensors": pair,
+        "tensor dataset": TensorDataset(*pair),
+        "dataset": Rows(),
+        "loader": DataLoader(Rows(), batch_size=16, shuffle=True),
+        "stream": DataLoader(Stream(), batch_size=16),
+    }
+
+
+@pytest.mark.parametrize("form", list(_forms()))
+def test_a_model_learns_from_every_form_of_data(home, form):
+    run = maas_jupyter.train(mlp(13, 3), data=_forms()[form], val=wine(), epochs=15, batch_size=16, lr=3e-3)
+    assert run.status == "finished"
+    assert len(run.history) == 15
+    assert run.metrics["val_accuracy"] > 0.95
+    assert run.history[-1]["loss"] < run.history[0]["loss"]
+
+
+def test_a_regression_learns(home):
+    X, y = diabetes()
+    run = maas_jupyter.train(mlp(10, 1), data=(X, y), val=(X, y), epochs=40, lr=1e-2, name="progression")
+    assert run.metrics["val_loss"] < 0.6
+    assert set(run.metrics) == {"loss", "val_loss"}
+    assert run.version.task == "regression"
+    assert run.version.metrics["r2"] > 0.4
+
+
+def test_the_same_seed_gives_the_same_weights_and_leaves_the_random_state_alone(home):
+    def trained(seed):
+        net = nn.Sequential(mlp(13, 16), nn.Dropout(0.5), nn.Linear(16, 3))
+        torch.manual_seed(7)
+        nn.init.normal_(net[2].weight)
+        before = torch.random.get_rng_state()
+        maas_jupyter.train(net, data=wine(), epochs=2, seed=seed)
+        assert torch.equal(before, torch.random.get_rng_state())
+        return net[2].weight.detach()
+
+    assert torch.equal(trained(1), trained(1))
+    assert not torch.equal(trained(1), trained(2))
+
+
+def test_metrics_and_parameters_are_tracked_in_mlflow(home):
+    run = maas_jupyter.train(mlp(13, 3), data=wine(), val=wine(), epochs=3, lr=0.01, name="tracked")
+    record = next(record for record in maas_jupyter.runs() if record.run_id == run.run_id)
+    assert record.status == "finished"
+    assert record.name == "tracked"
+    assert record.params["epochs"] == "3"
+    assert record.params["lr"] == "0.01"
+    assert record.metrics["val_accuracy"] == pytest.approx(run.metrics["val_accuracy"])
+    from mlflow import MlflowClient
+
+    from maas_jupyter import config
+
+    history = MlflowClient(config.current().resolved_registry_uri).get_metric_history(run.run_id, "loss")
+    assert [point.step for point in history] == [1, 2, 3]
+
+
+def test_the_checkpoint_holds_the_weights(home):
+    net = mlp(13, 3)
+    run = maas_jupyter.train(net, data=wine(), epochs=1)
+    saved = load_file(run.checkpoint)
+    assert saved.keys() == net.state_dict().keys()
+    assert all(torch.equal(saved[name], value) for name, value in net.state_dict().items())
+
+
+class Interrupting(nn.Module):
+    """Presses the stop button at a step of its own."""
+
+    def __init__(self, at):
+        super().__init__()
+        self.net, self.at, self.steps = mlp(13, 3), at, 0
+
+    def forward(self, x):
+        self.steps += self.training
+        if self.steps == self.at:
+            self.steps += 1
+            raise KeyboardInterrupt
+        return self.net(x)
+
+
+def test_an_interrupt_keeps_a_checkpoint_and_returns_the_run(home):
+    net = Interrupting(at=20)
+    run = maas_jupyter.train(net, data=wine(), epochs=50, batch_size=16, name="stopped")
+    assert run.status == "interrupted"
+    assert len(run.history) == 1
+    assert run.version is None
+    saved = load_file(run.checkpoint)
+    assert torch.equal(saved["net.0.weight"], net.net[0].weight)
+    assert next(record for record in maas_jupyter.runs() if record.run_id == run.run_id).status == "killed"
+    assert "interrupted" in repr(run)
+    assert str(run.checkpoint) in repr(run)
+
+
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        ((np.zeros((8, 12), "float32"), np.zeros(8, int)), "does not fit the model; rows of shape"),
+        ((np.zeros((8, 13), "float32"), np.full(8, 3)), "label 3 at row 0, but the model has 3 classes, 0 to 2"),
+        ((np.zeros((8, 13), "float32"), np.array([0, 1, 2, -1] * 2)), "label -1 at row 3"),
+        ((np.zeros((8, 13), "float32"), np.zeros(7, int)), "8 rows of inputs and 7 targets"),
+        ((np.zeros((0, 13), "float32"), np.zeros(0, int)), "has no rows"),
+        ((np.array([["a"] * 13]), np.zeros(1, int)), "not numbers"),
+        (np.zeros((8, 13), "float32"), "has no targets"),
+        ({"X": 1}, "is a dict, which is not a form of data"),
+        ((np.zeros((8, 13), "float32"), np.zeros(8, "float32")), r"The model gives \[8, 3\] for \[8\] targets"),
+    ],
+)
+def test_data_that_does_not_fit_is_refused_before_training(home, data, said):
+    net = mlp(13, 3)
+    before = net[0].weight.clone()
+    with pytest.raises(InvalidInput, match=said) as caught:
+        maas_jupyter.train(net, data=data)
+    assert caught.value.hint
+    assert torch.equal(before, net[0].weight)
+
+
+def test_a_bad_label_late_in_a_stream_fails_the_run_in_words(home):
+    class Late(Rows):
+        def __getitem__(self, row):
+            return self.X[row], 3 if row == 100 else self.y[row]
+
+    with pytest.raises(InvalidInput, match="label 3"):
+        maas_jupyter.train(mlp(13, 3), data=DataLoader(Late(), batch_size=16), name="late")
+    assert maas_jupyter.runs(limit=1)[0].status == "failed"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said", "hint"),
+    [
+        ({"optimizer": "adm"}, "no optimizer called 'adm'", "'adam'"),
+        ({"loss": "mes"}, "no loss called 'mes'", "'mse'"),
+        ({"device": "gpu"}, "device 'gpu' cannot be used", "cpu"),
+        ({"epochs": 0}, "at least 1", "10"),
+    ],
+)
+def test_unknown_choices_offer_the_nearest(home, arguments, said, hint):
+    with pytest.raises(UsageError, match=said) as caught:
+        maas_jupyter.train(mlp(13, 3), data=wine(), **arguments)
+    assert hint in caught.value.hint
+
+
+def test_losses_and_optimizers_can_be_objects(home):
+    net = mlp(13, 3)
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.1, momentum=0.9)
+    run = maas_jupyter.train(
+        net, data=wine(), val=wine(), epochs=10, optimizer=optimizer, loss=nn.CrossEntropyLoss(label_smoothing=0.1)
+    )
+    assert run.metrics["val_accuracy"] > 0.95
+
+
+class Unexportable(nn.Module):
+    """Decides by the values of a tensor, which no exporter can write down."""
+
+    def __init__(self):
+        super().__init__()
+        self.net = mlp(13, 3)
+
+    def forward(self, x):
+        return self.net(x) if x.sum() > 0 else self.net(x * 2)
+
+
+def test_a_model_that_cannot_be_exported_keeps_its_trained_run(home):
+    net = Unexportable()
+    with pytest.raises(ExportError, match="cannot be exported to ONNX") as caught:
+        maas_jupyter.train(net, data=wine(), epochs=1, name="unexportable")
+    run = maas_jupyter.runs(limit=1)[0]
+    assert run.status == "finished"
+    assert run.run_id[:8] in caught.value.hint
+    assert "torch.where" in caught.value.hint
+    checkpoint = home / "runs" / run.run_id / "checkpoint.safetensors"
+    assert torch.equal(load_file(checkpoint)["net.0.weight"], net.net[0].weight)
+    assert str(checkpoint) in caught.value.hint
+
+
+def test_labels_are_named(home):
+    X, y = wine()
+    run = maas_jupyter.train(mlp(13, 3), data=(X, y), epochs=1, name="named", labels=["red", "white", "rose"])
+    evaluation = maas_jupyter.evaluate("named", data=(X, y))
+    assert [report.label for report in evaluation.classes] == ["red", "white", "rose"]
+    assert run.version is not None
+    with pytest.raises(UsageError, match="2 labels for 3 classes"):
+        maas_jupyter.train(mlp(13, 3), data=(X, y), epochs=1, name="named", labels=["red", "white"])
+
