@@ -60,7 +60,8 @@ def quickstart() -> None:
     call(BIN / "python", ROOT / "notebooks" / "play.py", QUICKSTART)
     lab = (BIN / "jupyter").relative_to(ROOT)
     sys.stdout.write(
-        f"\nOpen the same in JupyterLab, with the MaaS panel on the left:\n\n    {lab} lab {QUICKSTART.relative_to(ROOT)}\n"
+        "\nOpen the same in JupyterLab, with the MaaS panel on the left:\n\n"
+        f"    {lab} lab {QUICKSTART.relative_to(ROOT)}\n"
     )
 
 

@@ -36,6 +36,11 @@ def cnn() -> nn.Module:
     """A fresh small CNN on images of (1, 8, 8)."""
     torch.manual_seed(0)
     return nn.Sequential(
-        nn.Conv2d(1, 8, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(128, 512), nn.ReLU(),
+        nn.Conv2d(1, 8, 3, padding=1),
+        nn.ReLU(),
+        nn.MaxPool2d(2),
+        nn.Flatten(),
+        nn.Linear(128, 512),
+        nn.ReLU(),
         nn.Linear(512, 10),
     )

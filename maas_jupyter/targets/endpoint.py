@@ -17,7 +17,6 @@ from maas_jupyter.schema import EndpointState, Signature, TrafficRow
 from maas_jupyter.serving.client import ServingClient
 from maas_jupyter.signature import conform
 
-
 _SHOWN_ROWS = 10
 
 
@@ -152,7 +151,7 @@ class Endpoint(Displayed):
         body = json.dumps(self._example(), separators=(",", ":"))
         header = 's/.*"token": "\\([^"]*\\)".*/Authorization: Bearer \\1/p'
         return (
-            f"sed -n {shlex.quote(header)} {shlex.quote(str(self.record_path))} | "
+            f"sed -n {shlex.quote(header)} {_for_shell(self.record_path)} | "
             f"curl -s -H @- -H 'Content-Type: application/json' -d {shlex.quote(body)} {shlex.quote(self.url)}"
         )
 
@@ -164,8 +163,9 @@ class Endpoint(Displayed):
         return f"""\
 import json
 import urllib.request
+from pathlib import Path
 
-record = json.load(open({str(self.record_path)!r}))
+record = json.loads(Path({_from_home(self.record_path)!r}).expanduser().read_text())
 request = urllib.request.Request(
     record["url"] + "/v2/models/{self.name}/infer",
     data=json.dumps({_shorten(self._example())}).encode(),
@@ -187,6 +187,17 @@ class LogLines(list[str]):
 
     def __repr__(self) -> str:
         return "\n".join(self)
+
+
+def _from_home(path: Path) -> str:
+    """Return a path from the user's home where it lies there: a saved notebook need not tell whose machine it was."""
+    home = Path.home()
+    return f"~/{path.relative_to(home).as_posix()}" if path.is_relative_to(home) else str(path)
+
+
+def _for_shell(path: Path) -> str:
+    text = _from_home(path)
+    return f"~/{shlex.quote(text[2:])}" if text.startswith("~/") else shlex.quote(text)
 
 
 def _shorten(request: dict[str, Any]) -> str:

@@ -39,7 +39,7 @@ def render(evaluation: Evaluation) -> dict[str, Any]:
     buffer = io.BytesIO()
     figure = confusion_figure(evaluation)
     figure.savefig(buffer, format="png", dpi=110)
-    width = int(figure.get_size_inches()[0] * 80)
+    width = int(figure.get_size_inches()[0] * 88)
     picture = html.image(buffer.getvalue(), "image/png", f"Confusion matrix of {evaluation.subject}", width)
     both = f'<div style="display:flex;flex-wrap:wrap;gap:24px"><div>{classes}</div><div>{picture}</div></div>'
     return html.bundle(title + metrics + both, repr(evaluation))

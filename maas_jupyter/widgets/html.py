@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 _CELL = "padding:2px 12px 2px 0;text-align:{align};vertical-align:top;white-space:nowrap"
+_NOTE = "padding:2px 12px 2px 0;text-align:left;vertical-align:top;white-space:normal;min-width:10em"
 _TONES = {"good": "#1a7f37", "bad": "#cf222e", "warn": "#9a6700", "plain": "#57606a"}
 
 
@@ -25,18 +26,16 @@ def badge(label: str, tone: str = "plain") -> str:
 
 
 def table(headers: Sequence[str], rows: Iterable[Sequence[str]], *, numbers: Sequence[int] = ()) -> str:
-    """Return a table whose cells are HTML already; the columns in ``numbers`` are aligned to the right."""
-    aligns = ["right" if index in numbers else "left" for index in range(len(headers))]
-    head = "".join(
-        f'<th style="{_CELL.format(align=align)}">{text(header)}</th>'
-        for header, align in zip(headers, aligns, strict=True)
-    )
+    """Return a table whose cells are HTML already.
+
+    The columns in ``numbers`` are aligned to the right; a last column without a header holds remarks and may wrap.
+    """
+    styles = [_CELL.format(align="right" if index in numbers else "left") for index in range(len(headers))]
+    if not headers[-1]:
+        styles[-1] = _NOTE
+    head = "".join(f'<th style="{style}">{text(header)}</th>' for header, style in zip(headers, styles, strict=True))
     body = "".join(
-        "<tr>"
-        + "".join(
-            f'<td style="{_CELL.format(align=align)}">{cell}</td>' for cell, align in zip(row, aligns, strict=True)
-        )
-        + "</tr>"
+        "<tr>" + "".join(f'<td style="{style}">{cell}</td>' for cell, style in zip(row, styles, strict=True)) + "</tr>"
         for row in rows
     )
     return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"

@@ -54,7 +54,7 @@ class TrainingView:
         share = progress.fraction * 100
         colour = {"training": "#0969da", "finished": "#1a7f37", "interrupted": "#9a6700"}[progress.status]
         bar = (
-            '<div style="height:6px;max-width:676px;border-radius:3px;background:rgba(127,127,127,.3)">'
+            '<div style="max-width:676px;margin:2px 0 6px;border-radius:3px;background:rgba(127,127,127,.3)">'
             f'<div style="height:6px;border-radius:3px;width:{share:.1f}%;background:{colour}"></div></div>'
         )
         picture = ""

@@ -87,7 +87,10 @@ def _address(process, runtime, log):
 
 @pytest.fixture
 def page(request):
-    """A page of Debian's Chromium, or of Playwright's own where that is installed; a screenshot is kept when the test ends, whatever came of it."""
+    """A page of Debian's Chromium, or of Playwright's own where that is installed.
+
+    A screenshot is kept when the test ends, whatever came of it.
+    """
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:

@@ -29,14 +29,16 @@ def run_cell(page):
     assert error is None, error
 
 
-def source_of_active_cell(page):
-    return page.evaluate("() => window.jupyterapp.shell.currentWidget.content.activeCell.model.sharedModel.getSource()")
+CODE_OF_ACTIVE_CELL = """() => {
+    const { model } = window.jupyterapp.shell.currentWidget.content.activeCell;
+    return model.type === 'code' ? model.sharedModel.getSource() : '';
+}"""
 
 
 def run_until(page, marker):
     """Run cells up to and including the one whose source has the marker."""
     for _ in range(60):
-        source = source_of_active_cell(page)
+        source = page.evaluate(CODE_OF_ACTIVE_CELL)
         run_cell(page)
         if marker in source:
             return

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 
@@ -15,7 +14,7 @@ def maas(child_environment):
     def call(*words):
         code = "import sys; from maas_jupyter.cli import main; sys.argv[0] = 'maas'; main()"
         return subprocess.run(
-            [sys.executable, "-c", code, *words], capture_output=True, text=True, env=child_environment, cwd=os.getcwd()
+            [sys.executable, "-c", code, *words], capture_output=True, text=True, env=child_environment
         )
 
     return call

@@ -26,7 +26,7 @@ net, data = mlp(13, 3), wine()
 
 @pytest.fixture
 def setup():
-    return SETUP.format(tests=os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+    return SETUP.format(tests=str(Path(__file__).parents[1]))
 
 
 def record(home):
@@ -80,7 +80,8 @@ def test_two_notebooks_publish_at_once_and_a_third_finds_both(own_home, setup):
             results[name] = notebook.run(f"endpoint = %maas publish {name}")
 
         threads = [
-            threading.Thread(target=publish, args=(notebook, name)) for notebook, name in ((one, "first"), (two, "second"))
+            threading.Thread(target=publish, args=(notebook, name))
+            for notebook, name in ((one, "first"), (two, "second"))
         ]
         for thread in threads:
             thread.start()

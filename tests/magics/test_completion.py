@@ -17,7 +17,9 @@ def shell(shared_home):
         shell = InteractiveShell()
         InteractiveShell._instance = shell
         shell.run_line_magic("load_ext", "maas_jupyter")
-        shell.run_cell("import numpy as np\nfrom models import mlp, wine\nnet = mlp()\nrows = wine()\ndef helper(): pass")
+        shell.run_cell(
+            "import numpy as np\nfrom models import mlp, wine\nnet = mlp()\nrows = wine()\ndef helper(): pass"
+        )
         yield shell
         InteractiveShell.clear_instance()
 

@@ -42,7 +42,9 @@ def test_latest_is_the_model_itself():
     assert ModelReference.parse("models:/digits/latest") == ModelReference.parse("digits")
 
 
-@pytest.mark.parametrize("text", ["", "digits/", "digits/x", "digits/0", "digits/-1", "digits@", "../x", "a/b/c", "d@v1"])
+@pytest.mark.parametrize(
+    "text", ["", "digits/", "digits/x", "digits/0", "digits/-1", "digits@", "../x", "a/b/c", "d@v1"]
+)
 def test_what_is_not_a_reference_is_refused(text):
     with pytest.raises(InvalidInput):
         ModelReference.parse(text)

@@ -166,9 +166,16 @@ def test_a_real_mlflow_server_keeps_models_and_runs(tmp_path, own_home, monkeypa
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
     command = ["server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
-    command += ["--backend-store-uri", f"sqlite:///{tmp_path}/remote.db", "--artifacts-destination", str(tmp_path / "art")]
+    command += [
+        "--backend-store-uri",
+        f"sqlite:///{tmp_path}/remote.db",
+        "--artifacts-destination",
+        str(tmp_path / "art"),
+    ]
     log = (tmp_path / "mlflow.log").open("wb")
-    server = subprocess.Popen([sys.executable, "-m", "mlflow", *command], stdout=log, stderr=log, start_new_session=True)
+    server = subprocess.Popen(
+        [sys.executable, "-m", "mlflow", *command], stdout=log, stderr=log, start_new_session=True
+    )
     try:
         _wait_until_healthy(server, port, tmp_path / "mlflow.log")
         monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{port}")

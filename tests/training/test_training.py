@@ -221,4 +221,3 @@ def test_labels_are_named(home):
     assert run.version is not None
     with pytest.raises(UsageError, match="2 labels for 3 classes"):
         maas_jupyter.train(mlp(13, 3), data=(X, y), epochs=1, name="named", labels=["red", "white"])
-
