@@ -91,6 +91,9 @@ def test_the_quickstart_shows_up_in_the_panel(lab, page):
     ARTIFACTS.mkdir(exist_ok=True)
     page.screenshot(path=ARTIFACTS / "panel_live.png")
 
-    run_until(page, "%maas stop")
-    expect(endpoint).to_have_attribute("data-state", "stopped")
+    newest = model.locator("[data-version]").first.get_attribute("data-version")
+    run_until(page, "%maas publish digits")
+    expect(endpoint.locator(f".maas-share[data-version='{newest}']")).to_contain_text("100")
+    run_until(page, "%maas stop digits")
+    expect(panel.get_by_text("No endpoints yet")).to_be_visible()
     assert complaints == []
