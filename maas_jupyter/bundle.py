@@ -50,7 +50,8 @@ def read_manifest(data: bytes, *, where: str, digest: str | None = None) -> Mani
     found = hashlib.sha256(data).hexdigest()
     if digest is not None and found != digest:
         raise BundleError(
-            f"{where} has the sha256 {found}, expected {digest}.", hint=f"It was cut or altered. {_SEND_AGAIN}"
+            f"{where} has the sha256 {found[:12]}, expected {digest[:12]}.",
+            hint=f"It was cut or altered. {_SEND_AGAIN}",
         )
     manifest = decode(data, Manifest, where=where)
     if manifest.format_version > BUNDLE_FORMAT:
@@ -153,6 +154,6 @@ def check_entry(name: str, entry: FileEntry, size: int, sha256: str) -> None:
     if (size, sha256) != (entry.size, entry.sha256):
         raise BundleError(
             f"The bundle's file {name} is not the one that its manifest names: it has {size} bytes with sha256 "
-            f"{sha256}, expected are {entry.size} bytes with sha256 {entry.sha256}.",
+            f"{sha256[:12]}, expected are {entry.size} bytes with sha256 {entry.sha256[:12]}.",
             hint=f"It was cut or altered. {_SEND_AGAIN}",
         )

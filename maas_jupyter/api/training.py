@@ -137,6 +137,8 @@ def train(
     if name is not None and status == "finished":
         try:
             run.version = register_module(registry, run, rows, held_out, plan.task, labels, name, run.run_id)
+        except KeyboardInterrupt:
+            run.warnings.append(f"interrupted before it was registered: %maas register run --name {name} --data train")
         except MaasError as error:
             kept = f"The training is kept: run {run.run_id[:8]}, weights in {checkpoint}, and in the module itself."
             raise type(error)(error.message, hint=f"{error.hint} {kept}".strip()) from error

@@ -84,8 +84,11 @@ def translated(uri: str) -> Iterator[None]:
         message = str(error).splitlines()[0] if str(error) else type(error).__name__
         if error.error_code == "RESOURCE_DOES_NOT_EXIST":
             raise NotFound(message, hint="List what exists: %maas models") from error
+        # MLflow's own text of a lost connection goes on with the whole chain of its causes.
+        request, lost, _ = message.partition(" failed with exception")
+        what = f"does not answer: {request}" if lost else f"failed: {message}"
         raise Unavailable(
-            f"The registry at {shown(uri)} failed: {message}", hint="Check MLFLOW_TRACKING_URI and the server's log."
+            f"The registry at {shown(uri)} {what}", hint="Check MLFLOW_TRACKING_URI and the server's log."
         ) from error
 
 

@@ -15,7 +15,6 @@ import pytest
 
 CHROMIUM = Path("/usr/bin/chromium")
 ROOT = Path(__file__).parents[2]
-ARTIFACTS = ROOT / "test-artifacts"
 FLAGS = [
     "--no-sandbox",
     "--disable-dev-shm-usage",
@@ -86,7 +85,15 @@ def _address(process, runtime, log):
 
 
 @pytest.fixture
-def page(request):
+def artifacts():
+    """The folder of what the tests leave to be looked at; git ignores it."""
+    folder = ROOT / "test-artifacts"
+    folder.mkdir(exist_ok=True)
+    return folder
+
+
+@pytest.fixture
+def page(request, artifacts):
     """A page of Debian's Chromium, or of Playwright's own where that is installed.
 
     A screenshot is kept when the test ends, whatever came of it.
@@ -100,6 +107,5 @@ def page(request):
         try:
             yield page
         finally:
-            ARTIFACTS.mkdir(exist_ok=True)
-            page.screenshot(path=ARTIFACTS / f"{request.node.name}.png")
+            page.screenshot(path=artifacts / f"{request.node.name}.png")
             browser.close()

@@ -5,8 +5,6 @@ from __future__ import annotations
 import pytest
 from playwright.sync_api import expect
 
-from conftest import ARTIFACTS  # isort: skip
-
 pytestmark = pytest.mark.browser
 
 KERNEL_IS_IDLE = """() => {
@@ -45,7 +43,7 @@ def run_until(page, marker):
     raise AssertionError(f"No cell has {marker}")
 
 
-def test_the_quickstart_shows_up_in_the_panel(lab, page):
+def test_the_quickstart_shows_up_in_the_panel(lab, page, artifacts):
     url, token = lab
     complaints = []
     page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
@@ -88,8 +86,7 @@ def test_the_quickstart_shows_up_in_the_panel(lab, page):
 
     model.get_by_role("button").first.click()
     expect(model.locator("[data-version='1'] [data-alias='champion']")).to_be_visible()
-    ARTIFACTS.mkdir(exist_ok=True)
-    page.screenshot(path=ARTIFACTS / "panel_live.png")
+    page.screenshot(path=artifacts / "panel_live.png")
 
     newest = model.locator("[data-version]").first.get_attribute("data-version")
     run_until(page, "%maas publish digits")

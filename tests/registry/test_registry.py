@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import urlparse
 
@@ -123,10 +124,13 @@ def _artifact(version):
 
 
 def test_a_bundle_cut_in_the_registry_is_refused_by_its_digest(home):
-    version = maas_jupyter.register(mlp(13, 3), name="cut", data=wine())
+    # Weights of its own: a bundle that is on this machine already is not fetched again.
+    version = maas_jupyter.register(mlp(13, 3, hidden=31), name="cut", data=wine())
     path = _artifact(version)
     path.write_bytes(path.read_bytes()[:-10])
-    with pytest.raises(BundleError, match=r"model\.onnx has \d+ bytes, its manifest says \d+") as caught:
+    with pytest.raises(
+        BundleError, match=r"model\.onnx is not the one that its manifest names: it has \d+ bytes"
+    ) as caught:
         maas_jupyter.publish("cut")
     assert caught.value.hint
 
@@ -152,6 +156,32 @@ def test_a_registry_that_never_answers_is_reported_in_seconds(own_home, monkeypa
         assert time.monotonic() - began < 60
     assert "MLFLOW_TRACKING_URI" in caught.value.hint
     assert "secret" not in str(caught.value)
+
+
+def test_a_registry_that_answers_its_health_only_is_reported_in_seconds(own_home, monkeypatch):
+    released = threading.Event()
+
+    class Healthy(BaseHTTPRequestHandler):
+        def do_GET(self):
+            if self.path != "/health":
+                released.wait()
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, *_):
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Healthy) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{server.server_port}")
+        monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "1")
+        monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+        try:
+            with pytest.raises(Unavailable, match="does not answer: API request to"):
+                maas_jupyter.models()
+        finally:
+            released.set()
+            server.shutdown()
 
 
 def test_a_registry_that_refuses_the_connection_is_reported(own_home, monkeypatch):

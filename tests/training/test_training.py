@@ -213,6 +213,22 @@ def test_a_model_that_cannot_be_exported_keeps_its_trained_run(home):
     assert str(checkpoint) in caught.value.hint
 
 
+def test_an_interrupt_while_it_is_registered_returns_the_run(home):
+    class Impatient(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.net = mlp(13, 3)
+
+        def forward(self, x):
+            if torch.compiler.is_exporting():
+                raise KeyboardInterrupt
+            return self.net(x)
+
+    run = maas_jupyter.train(Impatient(), data=wine(), epochs=1, name="impatient")
+    assert (run.status, run.version) == ("finished", None)
+    assert "%maas register run --name impatient" in repr(run)
+
+
 def test_labels_are_named(home):
     X, y = wine()
     run = maas_jupyter.train(mlp(13, 3), data=(X, y), epochs=1, name="named", labels=["red", "white", "rose"])
