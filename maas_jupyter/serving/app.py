@@ -15,6 +15,7 @@ from starlette.responses import Response
 
 from maas_jupyter.serving.auth import Authenticator, Principal
 from maas_jupyter.serving.dataplane import DataPlane
+from maas_jupyter.serving.direct import DirectRoutes
 from maas_jupyter.serving.gate import Gate
 from maas_jupyter.serving.metrics import Metrics
 from maas_jupyter.serving.protocols import admin, v1, v2
@@ -66,9 +67,17 @@ def create_app(
             await repository.close()
 
     app = Starlette(
-        # The routes of inference come first: routing goes through them in order.
-        routes=[*v2.routes(plane, body_limit), *v1.routes(plane, body_limit), *admin.routes(repository, metrics, stop)],
-        middleware=[Middleware(Gate, authenticate=Authenticator({token: Principal("local")}))],
+        routes=[*v2.routes(repository), *v1.routes(repository), *admin.routes(repository, metrics, stop)],
+        middleware=[
+            Middleware(Gate, authenticate=Authenticator({token: Principal("local")})),
+            Middleware(
+                DirectRoutes,
+                handlers={
+                    ("/v2/models/", "/infer"): v2.infer_handler(plane, body_limit),
+                    ("/v1/models/", ":predict"): v1.predict_handler(plane, body_limit),
+                },
+            ),
+        ],
         exception_handlers={HTTPException: _http_error},
         lifespan=lifespan,
     )

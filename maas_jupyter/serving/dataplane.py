@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -31,14 +29,35 @@ class Answer:
 
 
 class Call:
-    """One request, from the moment it names its model. ``manifest`` is that of the version that will answer."""
+    """One request, as a context: routed when it is entered, counted and timed when it is left.
 
-    def __init__(self, plane: DataPlane, model: str, principal: Principal, protocol: str) -> None:
+    Decoding and encoding belong into the context, so that they count too.
+    """
+
+    def __init__(self, plane: DataPlane, model: str, version: str | None, principal: Principal, protocol: str) -> None:
         self.model = model
         self.principal = principal
         self.protocol = protocol
         self.served: LoadedVersion | None = None
+        self._version = version
         self._plane = plane
+        self._started = time.perf_counter()
+
+    def __enter__(self) -> Call:
+        try:
+            self.served = self._plane.repository.router(self.model).pick(self._version)
+        except BaseException as error:
+            self._count(status_of(error))
+            raise
+        return self
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        self._count(200 if error is None else status_of(error))
+
+    def _count(self, code: int) -> None:
+        # Names that nothing answers to come from outside and would make label values without end.
+        model, version = (self.model, self.served.version) if self.served else ("", "")
+        self._plane.metrics.count(model, version, self.protocol, code, time.perf_counter() - self._started)
 
     @property
     def manifest(self) -> Manifest:
@@ -90,9 +109,8 @@ class DataPlane:
         self.repository = repository
         self.metrics = metrics
 
-    @contextmanager
-    def request(self, model: str, version: str | None, principal: Principal, protocol: str) -> Iterator[Call]:
-        """Route, count and time one request; decoding and encoding belong into the block, so that they count too.
+    def request(self, model: str, version: str | None, principal: Principal, protocol: str) -> Call:
+        """Begin one request.
 
         Parameters
         ----------
@@ -106,23 +124,11 @@ class DataPlane:
         Raises
         ------
         NotFound
-            If there is no such model or version.
+            When the call is entered, if there is no such model or version.
         Unavailable
-            If the model is not ready.
+            When the call is entered, if the model is not ready.
         """
-        started = time.perf_counter()
-        call = Call(self, model, principal, protocol)
-        code = 200
-        try:
-            call.served = self.repository.router(model).pick(version)
-            yield call
-        except BaseException as error:
-            code = status_of(error)
-            raise
-        finally:
-            # Names that nothing answers to come from outside and would make label values without end.
-            names = (model, call.served.version) if call.served else ("", "")
-            self.metrics.count(*names, protocol, code, time.perf_counter() - started)
+        return Call(self, model, version, principal, protocol)
 
     async def infer(
         self,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import re
 import secrets
+from itertools import count
 
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -21,7 +22,7 @@ log = logging.getLogger(__name__)
 
 
 class Gate:
-    """ASGI middleware; puts ``principal`` and ``request_id`` into the scope.
+    """ASGI middleware; puts ``principal``, ``request_id`` and ``local_path`` (without the mount) into the scope.
 
     Parameters
     ----------
@@ -34,6 +35,9 @@ class Gate:
     def __init__(self, app: ASGIApp, authenticate: Authenticator) -> None:
         self._app = app
         self._authenticate = authenticate
+        # Unique among servers by its first part, within one by its second.
+        self._first_part = secrets.token_hex(6)
+        self._requests = count(1)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Let a request through."""
@@ -46,18 +50,18 @@ class Gate:
                 authorization = value
             elif name == b"x-request-id" and _REQUEST_ID.fullmatch(value):
                 request_id = value
-        scope["request_id"] = identifier = request_id.decode() or secrets.token_hex(8)
+        scope["request_id"] = identifier = request_id.decode() or f"{self._first_part}-{next(self._requests)}"
         started = False
 
         async def answer(message: Message) -> None:
             nonlocal started
             if message["type"] == "http.response.start":
                 started = True
-                message["headers"] = [*message["headers"], (b"x-request-id", identifier.encode())]
+                message["headers"].append((b"x-request-id", identifier.encode()))
             await send(message)
 
         try:
-            path = scope["path"].removeprefix(scope.get("root_path", ""))
+            scope["local_path"] = path = scope["path"].removeprefix(scope.get("root_path", ""))
             scope["principal"] = ANONYMOUS if path in OPEN_PATHS else self._authenticate(authorization)
             await self._app(scope, receive, answer)
         except ClientDisconnect:

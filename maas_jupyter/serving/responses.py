@@ -6,8 +6,9 @@ from typing import TypeVar
 
 import msgspec
 from starlette.exceptions import HTTPException
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import ClientDisconnect
 from starlette.responses import Response
+from starlette.types import Receive
 
 from maas_jupyter.errors import (
     BundleError,
@@ -33,7 +34,8 @@ _STATUS: dict[type[BaseException], int] = {
 
 T = TypeVar("T")
 
-_ENCODER = msgspec.json.Encoder()
+#: Encodes an answer as JSON.
+encode_json = msgspec.json.Encoder().encode
 
 
 def status_of(error: BaseException) -> int:
@@ -45,7 +47,7 @@ def status_of(error: BaseException) -> int:
 
 def json_response(content: object, status: int = 200) -> Response:
     """Encode an answer."""
-    return Response(_ENCODER.encode(content), status, media_type="application/json")
+    return Response(encode_json(content), status, media_type="application/json")
 
 
 def error_response(error: BaseException, request_id: str) -> Response:
@@ -65,13 +67,13 @@ def error_response(error: BaseException, request_id: str) -> Response:
     return response
 
 
-async def read_body(request: Request, limit: int) -> bytes:
-    """Return the request's body.
+async def read_body(receive: Receive, limit: int) -> bytes:
+    """Return a request's body.
 
     Parameters
     ----------
-    request : Request
-        The request.
+    receive : ASGI channel
+        Of the request.
     limit : int
         Largest size in bytes.
 
@@ -79,14 +81,22 @@ async def read_body(request: Request, limit: int) -> bytes:
     ------
     HTTPException
         413 if the body is larger; it is not read to its end.
+    ClientDisconnect
+        If the client hung up before its end.
     """
     parts: list[bytes] = []
     size = 0
-    async for chunk in request.stream():
-        size += len(chunk)
+    more = True
+    while more:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ClientDisconnect
+        part = message.get("body", b"")
+        more = message.get("more_body", False)
+        size += len(part)
         if size > limit:
             raise HTTPException(413, f"The body is larger than the {limit} bytes that are taken here.")
-        parts.append(chunk)
+        parts.append(part)
     return parts[0] if len(parts) == 1 else b"".join(parts)
 
 

@@ -50,7 +50,7 @@ def routes(repository: ModelRepository, metrics: Metrics, stop: Callable[[], Non
         return json_response({"digest": digest})
 
     async def publish(request: Request) -> Response:
-        body = await read_body(request, _PUBLISH_LIMIT)
+        body = await read_body(request.receive, _PUBLISH_LIMIT)
         wanted = decode_body(body, _DECODER, expected='{"version": ..., "digest": ...}')
         return json_response(await repository.publish(request.path_params["model"], wanted))
 

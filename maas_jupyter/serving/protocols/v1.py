@@ -10,11 +10,15 @@ from msgspec import Struct
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
+from starlette.types import Receive
 
 from maas_jupyter.errors import InvalidInput
 from maas_jupyter.schema import Signature, TensorSpec, VersionStatus
+from maas_jupyter.serving.auth import Principal
 from maas_jupyter.serving.dataplane import Answer, DataPlane
-from maas_jupyter.serving.responses import decode_body, json_response, read_body
+from maas_jupyter.serving.direct import Handler
+from maas_jupyter.serving.repository import ModelRepository
+from maas_jupyter.serving.responses import decode_body, encode_json, json_response, read_body
 from maas_jupyter.serving.tensors import decode_values, to_lists
 
 _EXPECTED = '{"instances": [...]} with one item per row, or {"inputs": ...} with one item per input'
@@ -35,15 +39,12 @@ _ROWS = msgspec.json.Decoder(list[dict[str, msgspec.Raw]])
 _COLUMNS = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 
-def routes(plane: DataPlane, body_limit: int) -> list[Route]:
-    """Return the protocol's routes."""
-    repository = plane.repository
+def predict_handler(plane: DataPlane, body_limit: int) -> Handler:
+    """Return what answers ``:predict``."""
 
-    async def predict(request: Request) -> Response:
-        path = request.path_params
-        with plane.request(path["model"], path.get("version"), request.scope["principal"], "v1-rest") as call:
-            body = await read_body(request, body_limit)
-            message = decode_body(body, _DECODER, expected=_EXPECTED)
+    async def predict(model: str, version: str | None, principal: Principal, receive: Receive) -> bytes:
+        with plane.request(model, version, principal, "v1-rest") as call:
+            message = decode_body(await read_body(receive, body_limit), _DECODER, expected=_EXPECTED)
             if message.signature_name not in _SIGNATURE_NAMES:
                 raise InvalidInput(
                     f"There is no signature '{message.signature_name[:128]}'.", hint="Leave signature_name out."
@@ -51,11 +52,17 @@ def routes(plane: DataPlane, body_limit: int) -> list[Route]:
             rows, columns, signature = message.instances, message.inputs, call.manifest.signature
             if rows is not msgspec.UNSET and columns is msgspec.UNSET:
                 answer = await call.infer(_decode_rows(rows, signature))
-                return json_response({"predictions": _encode_rows(answer)})
+                return encode_json({"predictions": _encode_rows(answer)})
             if columns is not msgspec.UNSET and rows is msgspec.UNSET:
                 answer = await call.infer(_decode_columns(columns, signature))
-                return json_response({"outputs": _encode_columns(answer)})
+                return encode_json({"outputs": _encode_columns(answer)})
             raise InvalidInput("The body must have either 'instances' or 'inputs'.", hint=f"Expected: {_EXPECTED}")
+
+    return predict
+
+
+def routes(repository: ModelRepository) -> list[Route]:
+    """Return the protocol's other routes."""
 
     async def status(request: Request) -> Response:
         path = request.path_params
@@ -83,8 +90,6 @@ def routes(plane: DataPlane, body_limit: int) -> list[Route]:
 
     model, versioned = "/v1/models/{model}", "/v1/models/{model}/versions/{version}"
     return [
-        Route(f"{model}:predict", predict, methods=["POST"]),
-        Route(f"{versioned}:predict", predict, methods=["POST"]),
         Route(model, status),
         Route(versioned, status),
         Route("/v1/models", models),

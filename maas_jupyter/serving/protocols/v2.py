@@ -9,12 +9,16 @@ from msgspec import Struct, field
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
+from starlette.types import Receive
 
 from maas_jupyter._version import __version__
 from maas_jupyter.errors import InvalidInput
 from maas_jupyter.schema import TensorSpec
+from maas_jupyter.serving.auth import Principal
 from maas_jupyter.serving.dataplane import DataPlane
-from maas_jupyter.serving.responses import decode_body, json_response, read_body
+from maas_jupyter.serving.direct import Handler
+from maas_jupyter.serving.repository import ModelRepository
+from maas_jupyter.serving.responses import decode_body, encode_json, json_response, read_body
 from maas_jupyter.serving.tensors import JsonTensor, decode_tensor, encode_tensor
 
 _EXPECTED = '{"inputs": [{"name": ..., "shape": [...], "datatype": ..., "data": [...]}]}'
@@ -48,21 +52,24 @@ class InferResponse(Struct, omit_defaults=True):
 _DECODER = msgspec.json.Decoder(InferRequest)
 
 
-def routes(plane: DataPlane, body_limit: int) -> list[Route]:
-    """Return the protocol's routes."""
-    repository = plane.repository
+def infer_handler(plane: DataPlane, body_limit: int) -> Handler:
+    """Return what answers ``infer``."""
 
-    async def infer(request: Request) -> Response:
-        path = request.path_params
-        with plane.request(path["model"], path.get("version"), request.scope["principal"], "v2-rest") as call:
-            body = await read_body(request, body_limit)
-            message = decode_body(body, _DECODER, expected=_EXPECTED)
+    async def infer(model: str, version: str | None, principal: Principal, receive: Receive) -> bytes:
+        with plane.request(model, version, principal, "v2-rest") as call:
+            message = decode_body(await read_body(receive, body_limit), _DECODER, expected=_EXPECTED)
             inputs = {tensor.name: decode_tensor(tensor) for tensor in message.inputs}
             if len(inputs) != len(message.inputs):
                 raise InvalidInput("Two inputs of the request have the same name.")
             answer = await call.infer(inputs, [output.name for output in message.outputs])
             outputs = [encode_tensor(spec, array) for spec, array in answer.outputs]
-            return json_response(InferResponse(answer.model, answer.version, outputs, message.id))
+            return encode_json(InferResponse(answer.model, answer.version, outputs, message.id))
+
+    return infer
+
+
+def routes(repository: ModelRepository) -> list[Route]:
+    """Return the protocol's other routes."""
 
     async def metadata(request: Request) -> Response:
         path = request.path_params
@@ -95,8 +102,6 @@ def routes(plane: DataPlane, body_limit: int) -> list[Route]:
 
     model, versioned = "/v2/models/{model}", "/v2/models/{model}/versions/{version}"
     return [
-        Route(f"{model}/infer", infer, methods=["POST"]),
-        Route(f"{versioned}/infer", infer, methods=["POST"]),
         Route(f"{model}/ready", model_ready),
         Route(f"{versioned}/ready", model_ready),
         Route(model, metadata),
