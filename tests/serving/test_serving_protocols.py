@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+from contextlib import asynccontextmanager
+
 import numpy as np
 import pytest
 from bundles import WEIGHTS
+from starlette.applications import Starlette
+from starlette.routing import Mount
+from starlette.testclient import TestClient
+
+from maas_jupyter.serving.app import create_app
 
 X = [[1.0, 0.0, 0.0, 0.0], [0.0, 0.0, 0.0, 1.0]]
 
@@ -313,3 +320,41 @@ def test_what_nobody_foresaw_is_500_without_details(client, digits, monkeypatch,
     assert answer.status_code == 500
     assert answer.json() == {"error": "internal error (request the-request)"}
     assert "secret detail" in caplog.text
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/v2/models//infer",
+        "/v2/models/digits/versions//infer",
+        "/v2/models/digits/versions/1/2/infer",
+        "/v2/models/a/b/infer",
+        "/v2/models/digits/inferx",
+        "/v1/models/a/b:predict",
+    ],
+)
+def test_paths_near_those_of_inference_are_not_found(client, digits, path):
+    assert client.post(path, json={}).status_code == 404
+
+
+@pytest.mark.parametrize("path", ["/v2/models/digits/infer", "/v1/models/digits:predict"])
+def test_inference_takes_post_only(client, digits, path):
+    answer = client.get(path)
+    assert answer.status_code == 405
+    assert answer.headers["allow"] == "POST"
+
+
+def test_the_application_can_be_mounted_by_another(server_home, bundles):
+    inner = create_app(server_home, "a-token")
+
+    @asynccontextmanager
+    async def lifespan(_):
+        async with inner.router.lifespan_context(inner):
+            yield
+
+    with TestClient(Starlette(routes=[Mount("/models", inner)], lifespan=lifespan)) as host:
+        host.headers["Authorization"] = "Bearer a-token"
+        assert host.get("/models/v2/health/live").json() == {"live": True}
+        answer = host.post("/models/v2/models/nothing/infer", json={"inputs": []})
+        assert answer.status_code == 404
+        assert "no model 'nothing'" in answer.json()["error"]
