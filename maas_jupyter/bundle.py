@@ -17,6 +17,9 @@ import msgspec
 from maas_jupyter.errors import BundleError
 from maas_jupyter.schema import BUNDLE_FORMAT, MANIFEST_NAME, FileEntry, Manifest, decode, encode, write_atomic
 
+#: The graph of a bundle with the runtime ``onnx``.
+MODEL_FILE = "model.onnx"
+
 _CHUNK = 1 << 20
 _SEND_AGAIN = "Register the model again, or publish an intact version."
 

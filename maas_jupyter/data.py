@@ -84,10 +84,10 @@ class TensorData(Data):
         whole = self._batch
         if generator is not None:
             order = torch.randperm(len(whole), generator=generator)
-            for rows in order.split(batch_size):
+            for chosen in _without_single_rest(order, batch_size):
                 yield Batch(
-                    tuple(tensor[rows] for tensor in whole.inputs),
-                    None if whole.targets is None else whole.targets[rows],
+                    tuple(tensor[chosen] for tensor in whole.inputs),
+                    None if whole.targets is None else whole.targets[chosen],
                 )
             return
         for start in range(0, len(whole), batch_size):
@@ -119,7 +119,13 @@ class LoaderData(Data):
         if not isinstance(loader, DataLoader):
             shuffle = generator is not None and self.rows is not None
             loader = DataLoader(
-                loader, batch_size=batch_size, shuffle=shuffle, generator=generator if shuffle else None
+                loader,
+                batch_size=batch_size,
+                shuffle=shuffle,
+                # Without one of its own, a loader draws from the caller's random state, even in order.
+                generator=generator or torch.Generator(),
+                # Batch normalisation cannot take a batch of one row; another row is left out in every epoch.
+                drop_last=shuffle and self.rows is not None and self.rows > 1 and self.rows % batch_size == 1,
             )
         for item in loader:
             yield _from_item(item)
@@ -129,6 +135,17 @@ class LoaderData(Data):
         if isinstance(self._source, DataLoader):
             return len(self._source) if self.rows is not None else None
         return None if self.rows is None else -(-self.rows // batch_size)
+
+
+def _without_single_rest(order: Tensor, batch_size: int) -> list[Tensor]:
+    """Split an order into batches; a last one of one row, which batch normalisation refuses, joins the one before."""
+    sizes = [batch_size] * (len(order) // batch_size)
+    rest = len(order) % batch_size
+    if rest == 1 and sizes:
+        sizes[-1] += 1
+    elif rest:
+        sizes.append(rest)
+    return list(order.split(sizes))
 
 
 def as_data(value: Any, *, name: str = "data") -> Data:
@@ -167,7 +184,12 @@ def as_data(value: Any, *, name: str = "data") -> Data:
 
 
 def _is_array(value: Any) -> bool:
-    return isinstance(value, np.ndarray | Tensor) or (isinstance(value, list) and bool(value))
+    # A pandas frame or series is an array with names; the names are of no use to a module.
+    return (
+        isinstance(value, np.ndarray | Tensor)
+        or (isinstance(value, list) and bool(value))
+        or hasattr(value, "to_numpy")
+    )
 
 
 def _in_memory(inputs: tuple[Any, ...], targets: Any, name: str) -> TensorData:
@@ -186,8 +208,11 @@ def _tensor(value: Any, name: str) -> Tensor:
     if isinstance(value, Tensor):
         tensor = value.detach()
     else:
-        array = np.asarray(value)
-        if array.dtype.kind not in "biuf":
+        try:
+            array = np.asarray(value)
+        except ValueError as error:
+            raise InvalidInput(f"{name} are not an array: {error}", hint="Give every row the same length.") from error
+        if array.dtype.kind not in "biuf" or array.dtype.itemsize > 8:
             raise InvalidInput(
                 f"{name} are of the type '{array.dtype}', not numbers.",
                 hint="Turn text into numbers first, for example with numpy.unique(y, return_inverse=True).",

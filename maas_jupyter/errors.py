@@ -64,6 +64,10 @@ class BundleError(MaasError):
     """A bundle is incomplete, altered or unreadable."""
 
 
+class TrainingError(MaasError):
+    """A training cannot go on."""
+
+
 class ExportError(MaasError):
     """A model could not be exported, or its export computes something else."""
 

@@ -23,7 +23,7 @@ def choose_device(name: str | None) -> torch.device:
         device = torch.device(name)
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines()[0]
+        reason = str(error).splitlines()[0].partition(" device type at start")[0][:200]
         raise UsageError(
             f"The device '{name}' cannot be used: {reason}", hint="Use --device cpu or leave it out."
         ) from error
@@ -59,7 +59,7 @@ def run_module(model: nn.Module, batch: Batch) -> Tensor:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise InvalidInput(
             f"The data does not fit the model; rows of shape {shapes} were refused: {reason}",
-            hint="Compare the shape and dtype of a row with the model's first layer.",
+            hint=_misfit_hint(batch),
         ) from error
     finally:
         model.train(was_training)
@@ -70,6 +70,42 @@ def run_module(model: nn.Module, batch: Batch) -> Tensor:
             hint="Its forward should return one tensor whose first axis is the rows.",
         )
     return output
+
+
+def _misfit_hint(batch: Batch) -> str:
+    if not any(tensor.is_floating_point() for tensor in batch.inputs):
+        return "The rows are integers: layers other than an embedding need X.astype('float32')."
+    return "Compare the shape and dtype of a row with the model's first layer."
+
+
+def check_shapes(output: Tensor, targets: Tensor, *, name: str) -> None:
+    """Check that a model's output and the targets are of one task and shape.
+
+    Raises
+    ------
+    InvalidInput
+        If integer targets do not name one class for each place of the output, or float targets differ in shape.
+    """
+    if targets.is_floating_point():
+        if output.shape != targets.shape:
+            raise InvalidInput(
+                f"A row of the model's output has the shape {list(output.shape[1:])}, one of the targets in '{name}' "
+                f"{list(targets.shape[1:])}.",
+                hint="Labels of classes have to be integers: y.astype('int64'). Numbers to predict need the shape of "
+                "the model's output: y.reshape(-1, 1).",
+            )
+        return
+    if output.ndim < 2:
+        raise InvalidInput(
+            f"The labels in '{name}' are integers, but the model gives one number a row (shape {list(output.shape)}).",
+            hint="End the model with one output for each class, or pass targets as floats for a regression.",
+        )
+    expected = [output.shape[0], *output.shape[2:]]
+    if list(targets.shape) != expected:
+        raise InvalidInput(
+            f"The labels in '{name}' have the shape {list(targets.shape)}, expected {expected}: a class for each row.",
+            hint="Flatten them with y.ravel(); from one-hot rows take y.argmax(axis=1).",
+        )
 
 
 def check_labels(targets: Tensor, classes: int, *, name: str) -> None:

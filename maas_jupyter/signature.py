@@ -114,7 +114,8 @@ def _fit_one(value: Any, spec: TensorSpec) -> np.ndarray:
 
 
 def _shown(shape: list[int]) -> str:
-    return "(" + ", ".join("rows" if size < 0 else str(size) for size in shape) + ")"
+    sizes = ", ".join("rows" if size < 0 else str(size) for size in shape)
+    return f"({sizes},)" if len(shape) == 1 else f"({sizes})"
 
 
 def _cast(array: np.ndarray, spec: TensorSpec) -> np.ndarray:

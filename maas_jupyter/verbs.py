@@ -103,7 +103,10 @@ def group(*, terminal: bool) -> click.Group:
     @click.group(
         name="maas",
         cls=_InOrder,
-        help="Train, evaluate, optimise, register, publish and watch models.",
+        help="Publish registered models and watch them. Training, evaluating and quantizing are verbs of a notebook: "
+        "%load_ext maas_jupyter, then %maas --help."
+        if terminal
+        else "Train, evaluate, quantize, register, publish and watch models.",
         context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     )
     @click.version_option(__version__, prog_name="maas-jupyter")
@@ -131,6 +134,14 @@ def run(words: list[str], session: Session) -> Any:
         click.echo(error.ctx.get_help())
         return None
     except click.UsageError as error:
+        if (
+            session.namespace is None
+            and words
+            and words[0] in {verb.__name__ for verb in api.VERBS} - set(commands.commands)
+        ):
+            raise UsageError(
+                f"'{words[0]}' needs the objects of a notebook.", hint=f"In a cell: %maas {words[0]} --help"
+            ) from error
         path = error.ctx.command_path if error.ctx else session.program
         raise UsageError(f"{path}: {error.format_message()}", hint=f"See {path} --help") from error
     except click.Abort:
@@ -169,7 +180,8 @@ def _parameter(argument: Argument) -> click.Parameter:
         kind = str
     if argument.positional:
         # Whether it is there is checked after the body of a %%maas cell had its say.
-        return click.Argument([argument.name], type=kind, required=False)
+        word = argument.name.upper() if argument.required else f"[{argument.name.upper()}]"
+        return click.Argument([argument.name], type=kind, required=False, metavar=word)
     shown = argument.default if argument.default not in (None, (), False) else None
     text = f"{argument.help} [default: {shown}]" if shown is not None else argument.help
     text = f"{text} [required]" if argument.required else text
@@ -187,7 +199,7 @@ def _call(verb: Verb, session: Session, given: dict[str, Any]) -> Any:
     }
     bound = {argument.name: session.bound[argument.name] for argument in arguments if argument.name in session.bound}
     names = {argument.name for argument in arguments}
-    if "model" in bound and isinstance(typed.get("model"), str) and "name" in names:
+    if {"model", "name"} <= names and "model" in bound and isinstance(typed.get("model"), str):
         # %%maas train digits: the cell makes the model, the word names it.
         typed.setdefault("name", typed.pop("model"))
     values = {**bound, **typed}
@@ -238,17 +250,25 @@ class Resolved(click.ParamType):
             return from_json(value) if self.kind in (Kind.DATA, Kind.VALUE) else value
         if self.kind in (Kind.DATA, Kind.VALUE):
             return evaluated(value, namespace)
-        if self.kind is Kind.NAME_OR_OBJECT:
-            return namespace.get(value, value)
         found = namespace.get(value)
-        return found if is_subject(found) else value
+        if self.kind is Kind.NAME_OR_OBJECT:
+            return found if callable(found) or type(found).__module__.startswith("torch.") else value
+        if self.kind is Kind.ENDPOINT:
+            return found if api.subjects.is_endpoint(found) else value
+        if param is not None and param.name in ctx.obj.bound:
+            # The body of the cell gives this argument; the word is a name, whatever in the notebook has the same.
+            return value
+        return found if self.accepts(found) else value
 
-
-def is_subject(value: Any) -> bool:
-    """Say whether a notebook's object is something that a verb can be about; a mere namesake of a model is not."""
-    if api.subjects.is_module(value):
-        return True
-    return type(value).__module__.startswith("maas_jupyter.")
+    def accepts(self, value: Any) -> bool:
+        """Say whether a notebook's object is what this kind means; a mere namesake of a model is not."""
+        if self.kind is Kind.REFERENCE:
+            return api.subjects.is_versioned(value)
+        return (
+            api.subjects.is_module(value)
+            or api.subjects.is_run(value)
+            or (self.kind is Kind.MODEL and api.subjects.is_versioned(value))
+        )
 
 
 def evaluated(text: str, namespace: dict[str, Any]) -> Any:
@@ -268,7 +288,8 @@ def evaluated(text: str, namespace: dict[str, Any]) -> Any:
         raise UsageError(f"There is no variable called '{missing}'.", hint=hint) from error
     except SyntaxError as error:
         raise UsageError(
-            f"'{text}' is not an expression.", hint="Quote an expression with spaces: %maas predict digits 'X[:3, 0]'"
+            f"'{text}' is not an expression.",
+            hint="Write it as in a cell; spaces are fine inside brackets: %maas predict digits X[:3, 0]",
         ) from error
 
 

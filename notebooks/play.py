@@ -17,7 +17,7 @@ _BOLD, _DIM, _PLAIN = ("\x1b[1m", "\x1b[2m", "\x1b[0m") if sys.stdout.isatty() e
 def show_source(cell: Any, **_: Any) -> None:
     """Print a cell before it runs."""
     if cell.cell_type == "code":
-        source = "\n".join(f"    {line}" for line in cell.source.splitlines() if not line.startswith("# NBVAL"))
+        source = "\n".join(f"    {line}" for line in cell.source.splitlines())
         sys.stdout.write(f"\n{_DIM}{source}{_PLAIN}\n")
     else:
         title = re.match(r"#+ (.*)", cell.source)

@@ -23,7 +23,7 @@ export function ModelsSection({ rows, registryError }: ModelsSectionProps): Reac
       )}
       {rows === null && registryError === null && <Skeleton label={trans.__('Loading models')} />}
       {rows?.length === 0 && registryError === null && (
-        <Empty text={trans.__('No models yet. Train one:')} code="%maas train MODEL --data DATA" />
+        <Empty text={trans.__('No models yet. Train one:')} code="%maas train net --data DATA --name NAME" />
       )}
       {rows !== null && rows.length > 0 && (
         <ul className="maas-models">

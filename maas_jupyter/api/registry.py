@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 from maas_jupyter.api.progress import progress
-from maas_jupyter.api.subjects import is_run, open_registry, to_module, to_version
-from maas_jupyter.arguments import DataArgument, Kind, ModuleArgument, ReferenceArgument
+from maas_jupyter.api.subjects import is_run, open_registry, to_module, to_name, to_version
+from maas_jupyter.arguments import DataArgument, ModuleArgument, ReferenceArgument
 from maas_jupyter.errors import InvalidInput
 
 if TYPE_CHECKING:
@@ -52,11 +52,18 @@ def register(model: ModuleArgument, *, name: str, data: DataArgument, labels: Da
     task = "regression" if targets is not None and targets.is_floating_point() else "classification"
     registry = open_registry()
     if is_run(model):
-        return register_module(registry, model, rows, rows, task, labels, name, model.run_id)
+        return register_module(registry, model, rows, rows, task, as_labels(labels, None), name, model.run_id)
     tracker = Tracker(registry, f"register {name}", {"model": type(module).__name__}, {"maas.verb": "register"})
     try:
         version = register_module(
-            registry, module, rows, None if targets is None else rows, task, labels, name, tracker.run_id
+            registry,
+            module,
+            rows,
+            None if targets is None else rows,
+            task,
+            as_labels(labels, None),
+            name,
+            tracker.run_id,
         )
     except BaseException:
         tracker.end("FAILED")
@@ -83,7 +90,7 @@ def alias(model: ReferenceArgument, alias: str) -> ModelVersion:
     return registry.set_alias(to_version(model, registry).reference, alias)
 
 
-def models(name: Annotated[str | None, Kind.REFERENCE] = None) -> ModelList:
+def models(name: ReferenceArgument = None) -> ModelList:
     """List registered models with their versions.
 
     Parameters
@@ -95,7 +102,7 @@ def models(name: Annotated[str | None, Kind.REFERENCE] = None) -> ModelList:
     -------
     ModelList
     """
-    return open_registry().models(name)
+    return open_registry().models(None if name is None else to_name(name))
 
 
 def runs(*, limit: int = 20) -> RunList:
@@ -119,7 +126,7 @@ def register_module(
     rows: Data,
     held_out: Data | None,
     task: Any,
-    labels: Any,
+    labels: list[str | int] | None,
     name: str,
     run_id: str,
 ) -> ModelVersion:
@@ -134,8 +141,7 @@ def register_module(
             rows.head(_VALIDATION_ROWS).inputs,
             Path(scratch),
             task=task,
-            labels=_labels(labels),
-            measurements={},
+            labels=labels,
         )
         metrics = {f"train_{key}": value for key, value in model.metrics.items()} if is_run(model) else {}
         if held_out is not None:
@@ -145,12 +151,24 @@ def register_module(
         return registry.register(name, packaged.bundle, run_id=run_id, metrics=metrics)
 
 
-def _labels(labels: Any) -> list[str | int] | None:
+def as_labels(labels: Any, classes: int | None) -> list[str | int] | None:
+    """Return labels as a list of texts or of integers.
+
+    Raises
+    ------
+    InvalidInput
+        If they are mixed, or not one for each class where the number of classes is known.
+    """
     if labels is None:
         return None
     if isinstance(labels, str):
         labels = labels.split(",")
     values = [label.item() if hasattr(label, "item") else label for label in labels]
+    if classes is not None and len(values) != classes:
+        raise InvalidInput(
+            f"There are {len(values)} labels for {classes} classes.",
+            hint="Give one label for each output of the model.",
+        )
     if all(isinstance(label, str) for label in values) or all(type(label) is int for label in values):
         return values
     raise InvalidInput("The labels are neither all texts nor all integers.", hint="Pass a list such as ['no', 'yes'].")

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING, Annotated, Any
 
-from maas_jupyter.api.subjects import open_registry, open_target, to_endpoint, to_version
+from maas_jupyter.api.subjects import open_registry, open_target, to_endpoint, to_name, to_version
 from maas_jupyter.arguments import EndpointArgument, Kind, ReferenceArgument
+from maas_jupyter.errors import MaasError, Unavailable
 
 if TYPE_CHECKING:
     from maas_jupyter.monitoring import EndpointMetrics
@@ -37,11 +39,16 @@ def publish(model: ReferenceArgument, *, to: str | None = None) -> Endpoint:
         If the bundle is damaged or does not load; what served before goes on serving.
     """
     target = open_target(to)
-    # The server starts while the registry is looked up.
-    target.prepare()
     registry = open_registry()
     version = to_version(model, registry)
-    return target.publish(version.name, version.version, registry.fetch(version).folder)
+    # The server starts while the bundle is fetched and verified.
+    target.prepare()
+    try:
+        return target.publish(version.name, version.version, registry.fetch(version).folder)
+    except MaasError:
+        with contextlib.suppress(Unavailable):
+            target.release()
+        raise
 
 
 def predict(model: EndpointArgument, inputs: Annotated[Any, Kind.VALUE]) -> Prediction:
@@ -52,7 +59,7 @@ def predict(model: EndpointArgument, inputs: Annotated[Any, Kind.VALUE]) -> Pred
     model : str or Endpoint
         Name of the endpoint.
     inputs : array-like
-        Rows; the first axis is the rows.
+        Rows, first axis the rows; in a terminal JSON, such as '[[0.1, 0.2], [0.3, 0.4]]'.
 
     Returns
     -------
@@ -138,5 +145,5 @@ def stop(name: Annotated[Any, Kind.ENDPOINT] = None) -> EndpointList:
         If nothing of that name is published.
     """
     target = open_target(None)
-    target.stop(None if name is None else getattr(name, "name", name))
+    target.stop(None if name is None else to_name(name))
     return target.endpoints()

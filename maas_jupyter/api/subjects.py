@@ -20,7 +20,7 @@ def open_registry() -> Registry:
     """Return the registry that the settings name."""
     from maas_jupyter.registry import Registry
 
-    return Registry.from_config(config.current())
+    return Registry(config.current())
 
 
 def open_target(name: str | None) -> Target:
@@ -31,11 +31,28 @@ def open_target(name: str | None) -> Target:
 
 
 def to_endpoint(endpoint: Any) -> Endpoint:
-    """Return the endpoint that a name or an endpoint means; a version in the name is passed over."""
-    if isinstance(endpoint, str):
-        return open_target(None).endpoint(endpoint.removeprefix("models:/").partition("/")[0].partition("@")[0])
-    found: Endpoint = endpoint
-    return found
+    """Return the endpoint of a name, a reference, or anything that has the name of a model."""
+    if is_endpoint(endpoint):
+        found: Endpoint = endpoint
+        return found
+    return open_target(None).endpoint(to_name(endpoint))
+
+
+def to_name(model: Any) -> str:
+    """Return the name of the model that a reference, or anything with a name, is about."""
+    from maas_jupyter.registry import ModelReference
+
+    return ModelReference.parse(model).name if isinstance(model, str) else str(model.name)
+
+
+def is_versioned(value: Any) -> bool:
+    """Say whether a value is a registered version, or a result that may have become one."""
+    return hasattr(value, "version") and type(value).__name__ in ("ModelVersion", "Run", "Comparison")
+
+
+def is_endpoint(value: Any) -> bool:
+    """Say whether a value is an endpoint."""
+    return type(value).__module__.startswith("maas_jupyter.targets.") and hasattr(value, "predict")
 
 
 def is_module(value: Any) -> bool:
@@ -77,5 +94,5 @@ def to_version(model: Any, registry: Registry) -> ModelVersion:
         return version
     raise UsageError(
         f"This {type(model).__name__} is not registered.",
-        hint="Register it: %maas register net --name digits --data val",
+        hint="Register it: %maas register VARIABLE --name MODEL --data ROWS",
     )

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from maas_jupyter import config, plugins
-from maas_jupyter.api.registry import register_module
+from maas_jupyter.api.registry import as_labels, register_module
 from maas_jupyter.api.subjects import is_module, is_run, open_registry, to_module, to_version
 from maas_jupyter.arguments import DataArgument, Kind, ModelArgument, ModuleArgument, NameOrObject
 from maas_jupyter.errors import MaasError, UsageError
@@ -47,7 +47,7 @@ def train(
     val : (X, y), Dataset or DataLoader
         Validation rows, scored after every epoch.
     epochs : int
-        Walks over the data.
+        Passes over the data.
     batch_size : int
         Rows per step; a DataLoader keeps its own.
     lr : float
@@ -95,6 +95,7 @@ def train(
     rows, held_out = as_data(data, name="data"), None if val is None else as_data(val, name="val")
     registry = open_registry()
     plan = TrainingPlan.make(module, rows, loss=loss, optimizer=optimizer, lr=lr, device=device)
+    class_labels = as_labels(labels, plan.classes)
     title = name or type(module).__name__
     params = {
         "model": type(module).__name__,
@@ -133,10 +134,10 @@ def train(
     tracker.end("FINISHED" if status == "finished" else "KILLED")
     run = Run(tracker.run_id, title, status, module, history, epochs, seconds, checkpoint)
     if tracker.warning:
-        run.warnings.append(f"metrics were not all written to the registry: {tracker.warning}")
+        run.warnings.append(f"not everything was written to the registry: {tracker.warning}")
     if name is not None and status == "finished":
         try:
-            run.version = register_module(registry, run, rows, held_out, plan.task, labels, name, run.run_id)
+            run.version = register_module(registry, run, rows, held_out, plan.task, class_labels, name, run.run_id)
         except KeyboardInterrupt:
             run.warnings.append(f"interrupted before it was registered: %maas register run --name {name} --data train")
         except MaasError as error:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import numpy as np
+import torch
 from torch import nn
 
 from maas_jupyter.bundle import Bundle
 from maas_jupyter.data import Data
+from maas_jupyter.errors import InvalidInput
 from maas_jupyter.evaluation import metrics
 from maas_jupyter.evaluation.predict import Predictor, loaded
 from maas_jupyter.evaluation.report import Evaluation
-from maas_jupyter.modules import check_labels, run_module
+from maas_jupyter.modules import check_labels, check_shapes, run_module
 
 _BATCH = 256
 
@@ -47,6 +49,7 @@ def _evaluate(predict: Predictor, data: Data, task: str, labels: list[str] | Non
     for batch in data.batches(_BATCH):
         output = predict(batch)
         targets = batch.required_targets()
+        check_shapes(torch.from_numpy(output), targets if task == "classification" else targets.float(), name="data")
         if task == "classification":
             labels = labels or [str(index) for index in range(output.shape[1])]
             check_labels(targets, len(labels), name="data")
@@ -56,4 +59,9 @@ def _evaluate(predict: Predictor, data: Data, task: str, labels: list[str] | Non
     whole, guesses = np.concatenate(truth), np.concatenate(predicted)
     if task == "classification":
         return metrics.classification(subject, whole, guesses, labels or [])
+    if not (np.isfinite(whole).all() and np.isfinite(guesses).all()):
+        raise InvalidInput(
+            f"{subject} predicts NaN or infinity, or the targets hold it.",
+            hint="Train with a smaller --lr, and look for NaN in the data.",
+        )
     return metrics.regression(subject, whole, guesses)

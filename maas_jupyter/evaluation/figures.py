@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 def confusion_figure(evaluation: Evaluation) -> Figure:
     """Draw the confusion matrix: true classes down, predicted classes across.
 
-    The diagonal is blue by the share of the class that was found; confusions are orange, the most frequent one the
-    darkest, so that few of them are seen beside many right answers. The ground is white, to read on every page.
+    The diagonal is blue by the share of the class that was found; confusions are orange by theirs. The ground is white,
+    to read on every page.
     """
     from matplotlib.figure import Figure
 
@@ -30,14 +30,19 @@ def confusion_figure(evaluation: Evaluation) -> Figure:
     right = np.eye(len(labels), dtype=bool)
     confused = np.where(right, 0, shares)
     axes.imshow(np.ma.masked_where(~right, shares), cmap="Blues", vmin=0, vmax=1.2)
-    axes.imshow(np.ma.masked_where(confused == 0, confused), cmap="Oranges", vmin=0, vmax=2 * max(confused.max(), 1e-9))
-    axes.set_xticks(range(len(labels)), labels, rotation=90 if max(map(len, labels)) > 3 else 0)
-    axes.set_yticks(range(len(labels)), labels)
+    # The root lets a rare confusion be seen at all.
+    axes.imshow(np.ma.masked_where(confused == 0, np.sqrt(confused)), cmap="Oranges", vmin=-0.1, vmax=1.3)
+    # Beyond thirty classes there is room for every second label, or third, ...
+    named = range(0, len(labels), -(-len(labels) // 30))
+    shown = [labels[index] for index in named]
+    upright = max(map(len, shown)) > 2 or len(shown) > 12
+    axes.set_xticks(named, shown, rotation=90 if upright else 0)
+    axes.set_yticks(named, shown)
     axes.set_xlabel("predicted")
     axes.set_ylabel("true")
-    axes.set_title(f"{evaluation.subject}, {evaluation.rows} rows", fontsize=10)
+    axes.set_title(f"{evaluation.subject}, {evaluation.rows:,} rows", fontsize=10)
     if len(labels) <= 30:
         for row, column in zip(*np.nonzero(counts), strict=True):
-            colour = "white" if row == column and shares[row, column] > 0.5 else "#1f2933"
+            colour = "white" if row == column and shares[row, column] > 0.75 else "#1f2933"
             axes.text(column, row, counts[row, column], ha="center", va="center", color=colour, fontsize=8)
     return figure

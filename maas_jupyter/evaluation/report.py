@@ -47,7 +47,7 @@ class Evaluation(Displayed):
     confusion: np.ndarray | None = None
 
     def __repr__(self) -> str:
-        lines = [f"Evaluation of {self.subject} on {self.rows} rows"]
+        lines = [f"Evaluation of {self.subject} on {self.rows:,} rows"]
         lines.append(", ".join(f"{name} {value:.4f}" for name, value in self.metrics.items()))
         if self.classes:
             width = max(5, *(len(report.label) for report in self.classes))

@@ -77,6 +77,10 @@ def _values(argument: Argument) -> list[str]:
         return sorted(plugins.available("optimizer"))
     if argument.name == "to":
         return sorted(plugins.available("target"))
+    if argument.name in ("loss", "optimizer"):
+        from maas_jupyter.training.plan import LOSSES, OPTIMIZERS
+
+        return [*(LOSSES if argument.name == "loss" else OPTIMIZERS), *_variables()]
     match argument.kind:
         case Kind.MODULE:
             return _subjects()
@@ -103,9 +107,13 @@ def _variables() -> list[str]:
 
 
 def _subjects() -> list[str]:
-    from maas_jupyter.verbs import is_subject
+    from maas_jupyter.api.subjects import is_module, is_run
 
-    return sorted(name for name, value in _user_variables().items() if is_subject(value) and not name.startswith("_"))
+    return sorted(
+        name
+        for name, value in _user_variables().items()
+        if (is_module(value) or is_run(value)) and not name.startswith("_")
+    )
 
 
 def _user_variables() -> dict[str, Any]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import shlex
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -20,12 +19,10 @@ def maas(line: str, cell: str | None = None) -> Any:
 
     from maas_jupyter import verbs
     from maas_jupyter.errors import UsageError
+    from maas_jupyter.magics.words import split
 
     shell = get_ipython()
-    try:
-        words = shlex.split(line, posix=True)
-    except ValueError as error:
-        raise UsageError(f"The line cannot be split into words: {error}.", hint="Close the quotation.") from error
+    words = split(line)
     if cell is None:
         return verbs.run(words, verbs.Session("%maas", shell.user_ns))
     if not words or words[0].startswith("-"):

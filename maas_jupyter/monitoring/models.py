@@ -36,7 +36,7 @@ class RegisteredModels:
             return []
         from maas_jupyter.registry import Registry
 
-        registry = self._registry or Registry.from_config(self._config)
+        registry = self._registry or Registry(self._config)
         self._registry = None
         models = [
             ModelRow(model.name, model.updated, [_row(version) for version in model.versions])

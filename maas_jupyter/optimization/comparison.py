@@ -105,6 +105,8 @@ class Comparison(Displayed):
             return (
                 f"{self.winner.method if self.winner else 'The candidate'} is registered as {self.version.reference}."
             )
+        if len(self.candidates) == 1:
+            return f"{self.subject} has nothing that these methods could quantize."
         return f"No candidate is better than {self.subject}; nothing was registered."
 
     def __repr__(self) -> str:
@@ -144,12 +146,13 @@ def judge(original: Measurement, measured: Measurement, *, metric_name: str, max
     speed = original.p50_ms / measured.p50_ms
     size = original.size / measured.size
     pace = f"{speed:.2f}x the speed"
-    if drop > max_drop:
+    bulk = f"{size:.1f}x smaller" if size >= 1 else f"{1 / size:.1f}x larger"
+    if not drop <= max_drop:
         return "worse", f"{metric_name} falls by {drop:.4f}, allowed is {max_drop:g}"
     if speed < 1 - NOISE:
-        return "slower", f"{size:.1f}x smaller, but {pace}"
+        return "slower", f"{bulk}, {pace}"
     if size > 1 + NOISE or speed > 1 + NOISE:
-        return "good", f"{size:.1f}x smaller, {pace}"
+        return "good", f"{bulk}, {pace}"
     return "no gain", f"neither smaller nor faster ({pace})"
 
 

@@ -10,9 +10,9 @@ import numpy as np
 
 from maas_jupyter import plugins
 from maas_jupyter.bundle import Bundle
-from maas_jupyter.data import Data
+from maas_jupyter.data import Batch, Data
 from maas_jupyter.evaluation import evaluate_bundle
-from maas_jupyter.evaluation.predict import bundle_inputs, loaded
+from maas_jupyter.evaluation.predict import Predictor, bundle_inputs, loaded
 from maas_jupyter.optimization.comparison import Measurement
 
 METRICS = {"classification": "accuracy", "regression": "r2"}
@@ -20,6 +20,7 @@ METRICS = {"classification": "accuracy", "regression": "r2"}
 _TURNS = 15
 _SECONDS_PER_TURN = 0.02
 _COMPARED_ROWS = 1024
+_PART = 128
 
 
 def measure(bundles: list[Bundle], data: Data, *, batch_size: int) -> list[Measurement]:
@@ -42,7 +43,7 @@ def measure(bundles: list[Bundle], data: Data, *, batch_size: int) -> list[Measu
     task = bundles[0].manifest.task
     rows = data.head(_COMPARED_ROWS)
     with ExitStack() as stack:
-        outputs = [stack.enter_context(loaded(bundle))(rows) for bundle in bundles]
+        outputs = [_outputs(stack.enter_context(loaded(bundle)), rows) for bundle in bundles]
     speeds = _speeds(bundles, data, batch_size)
     measured = []
     for bundle, output, (single, batches) in zip(bundles, outputs, speeds, strict=True):
@@ -59,6 +60,12 @@ def measure(bundles: list[Bundle], data: Data, *, batch_size: int) -> list[Measu
             )
         )
     return measured
+
+
+def _outputs(predict: Predictor, rows: Batch) -> np.ndarray:
+    """Run rows in parts: all of them at once may need more memory than serving ever does."""
+    parts = [slice(start, start + _PART) for start in range(0, len(rows), _PART)]
+    return np.concatenate([predict(Batch(tuple(tensor[part] for tensor in rows.inputs), None)) for part in parts])
 
 
 def _agreement(original: np.ndarray, other: np.ndarray, task: str) -> float:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import msgspec
 
-from maas_jupyter.bundle import Bundle
+from maas_jupyter.bundle import MODEL_FILE, Bundle
 from maas_jupyter.errors import ExportError
 
 _LINEAR = ["MatMul", "Gemm"]
@@ -41,13 +41,13 @@ class DynamicInt8:
         from onnxruntime.quantization import QuantType, quantize_dynamic
         from onnxruntime.quantization.shape_inference import quant_pre_process
 
-        source, prepared = bundle.folder / "model.onnx", folder / "prepared.onnx"
+        source, prepared = bundle.folder / MODEL_FILE, folder / "prepared.onnx"
         with _quiet():
             try:
                 # Without this pass a quantized graph was measured slower than the original.
                 quant_pre_process(source, prepared, skip_symbolic_shape=True)
                 quantize_dynamic(
-                    prepared, folder / "model.onnx", weight_type=QuantType.QInt8, op_types_to_quantize=self.operators
+                    prepared, folder / MODEL_FILE, weight_type=QuantType.QInt8, op_types_to_quantize=self.operators
                 )
             except Exception as error:
                 # onnxruntime's tools raise whatever the graph makes them trip over.
@@ -55,7 +55,7 @@ class DynamicInt8:
                 raise ExportError(f"{self.name} failed: {reason}", hint="The original is unchanged.") from error
         prepared.unlink()
         manifest = msgspec.structs.replace(bundle.manifest, precision="int8", parent=bundle.digest, measurements={})
-        return Bundle.seal(folder, manifest, ["model.onnx"])
+        return Bundle.seal(folder, manifest, [MODEL_FILE])
 
 
 class DynamicInt8WithConvolutions(DynamicInt8):
@@ -73,7 +73,7 @@ class DynamicInt8WithConvolutions(DynamicInt8):
 def _operators_of(bundle: Bundle) -> set[str]:
     import onnx
 
-    graph = onnx.load(str(bundle.folder / "model.onnx"), load_external_data=False).graph
+    graph = onnx.load(str(bundle.folder / MODEL_FILE), load_external_data=False).graph
     return {node.op_type for node in graph.node}
 
 

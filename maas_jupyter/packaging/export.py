@@ -8,7 +8,8 @@ import logging
 import re
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from onnx import ModelProto
 
 #: The name that the module's own output has in the graph, before the task's head.
-RAW_OUTPUT = "output"
+RAW_OUTPUT = "maas.raw"
 
 
 def export_onnx(model: nn.Module, inputs: tuple[Tensor, ...]) -> ModelProto:
@@ -37,7 +38,7 @@ def export_onnx(model: nn.Module, inputs: tuple[Tensor, ...]) -> ModelProto:
     Returns
     -------
     onnx.ModelProto
-        Inputs named after the arguments of ``forward``, one output ``output``, any number of rows.
+        Inputs named after the arguments of ``forward``, one output, any number of rows.
 
     Raises
     ------
@@ -75,7 +76,13 @@ def export_onnx(model: nn.Module, inputs: tuple[Tensor, ...]) -> ModelProto:
     if graph is None or len(graph.graph.output) != 1:
         raise ExportError("The exported model does not have exactly one output.", hint="Let forward return one tensor.")
     _anonymise(graph)
-    onnx.checker.check_model(graph)
+    try:
+        onnx.checker.check_model(graph)
+    except onnx.checker.ValidationError as error:
+        raise ExportError(
+            f"The exported graph is not valid: {_reason(error)}",
+            hint="Look for a parameter and an argument of the module that have the same name.",
+        ) from error
     return graph
 
 
@@ -113,10 +120,14 @@ def save(graph: ModelProto, path: Path) -> None:
 
 def _dynamic_shapes(model: nn.Module, count: int, batch: object) -> tuple[object, ...]:
     axes = tuple({0: batch} for _ in range(count))
-    variadic = any(
-        parameter.kind is parameter.VAR_POSITIONAL for parameter in inspect.signature(model.forward).parameters.values()
+    parameters = inspect.signature(model.forward).parameters.values()
+    if not any(parameter.kind is parameter.VAR_POSITIONAL for parameter in parameters):
+        return axes
+    # torch sees what *args takes as one tuple behind the named arguments.
+    named = sum(
+        parameter.kind in (parameter.POSITIONAL_ONLY, parameter.POSITIONAL_OR_KEYWORD) for parameter in parameters
     )
-    return (axes,) if variadic else axes
+    return (*axes[:named], axes[named:])
 
 
 def _anonymise(graph: ModelProto) -> None:
@@ -146,12 +157,13 @@ def _reason(error: BaseException) -> str:
 @contextmanager
 def _quiet() -> Iterator[None]:
     """Keep the exporter's notes on optional packages and deprecations out of the notebook."""
-    logger = logging.getLogger("torch.onnx")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
+    # torch sets levels of its own on loggers of its own; while it exports, everything below an error is noise.
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
     try:
-        with warnings.catch_warnings():
+        # It also prints the graph that it could not finish.
+        with warnings.catch_warnings(), redirect_stdout(StringIO()), redirect_stderr(StringIO()):
             warnings.simplefilter("ignore")
             yield
     finally:
-        logger.setLevel(level)
+        logging.disable(before)

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 
 Normalization = Literal["softmax", "none"]
 
+# Names with a dot in front of a word that no module's parameter has.
+_CAST, _INDEX, _LABELS = "maas.output", "maas.class_index", "maas.class_labels"
+
 
 def normalization_for(output: Tensor) -> Normalization:
     """Say whether class outputs still have to be made probabilities.
@@ -33,16 +36,18 @@ def add_classification_head(graph: ModelProto, labels: list[str | int], normaliz
 
     classes = len(labels)
     nodes = graph.graph.node
+    # A model of another precision answers in float32 too, as the signature says.
+    nodes.append(helper.make_node("Cast", [RAW_OUTPUT], [_CAST], name=_CAST, to=TensorProto.FLOAT))
     if normalization == "softmax":
-        nodes.append(helper.make_node("Softmax", [RAW_OUTPUT], ["scores"], name="scores", axis=1))
+        nodes.append(helper.make_node("Softmax", [_CAST], ["scores"], name="maas.scores", axis=1))
     else:
-        nodes.append(helper.make_node("Identity", [RAW_OUTPUT], ["scores"], name="scores"))
-    nodes.append(helper.make_node("ArgMax", ["scores"], ["class_index"], name="class_index", axis=1, keepdims=0))
+        nodes.append(helper.make_node("Identity", [_CAST], ["scores"], name="maas.scores"))
+    nodes.append(helper.make_node("ArgMax", ["scores"], [_INDEX], name=_INDEX, axis=1, keepdims=0))
     texts = isinstance(labels[0], str)
     kind = TensorProto.STRING if texts else TensorProto.INT64
     values = [label.encode() if isinstance(label, str) else label for label in labels]
-    graph.graph.initializer.append(helper.make_tensor("class_labels", kind, [classes], values))
-    nodes.append(helper.make_node("Gather", ["class_labels", "class_index"], ["label"], name="label", axis=0))
+    graph.graph.initializer.append(helper.make_tensor(_LABELS, kind, [classes], values))
+    nodes.append(helper.make_node("Gather", [_LABELS, _INDEX], ["label"], name="maas.label", axis=0))
     del graph.graph.output[:]
     graph.graph.output.extend(
         [
@@ -52,9 +57,11 @@ def add_classification_head(graph: ModelProto, labels: list[str | int], normaliz
     )
 
 
-def rename_output(graph: ModelProto, name: str) -> None:
-    """Give the graph's only output another name."""
-    from onnx import helper
+def add_regression_head(graph: ModelProto) -> None:
+    """Replace the graph's output by ``prediction``, in float32."""
+    from onnx import TensorProto, helper
 
-    graph.graph.node.append(helper.make_node("Identity", [RAW_OUTPUT], [name], name=name))
-    graph.graph.output[0].name = name
+    node = helper.make_node("Cast", [RAW_OUTPUT], ["prediction"], name="maas.prediction", to=TensorProto.FLOAT)
+    graph.graph.node.append(node)
+    graph.graph.output[0].name = "prediction"
+    graph.graph.output[0].type.tensor_type.elem_type = TensorProto.FLOAT

@@ -7,18 +7,18 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
+import torch
 from torch import Tensor, nn
 
+from maas_jupyter import plugins
 from maas_jupyter._version import __version__
-from maas_jupyter.bundle import Bundle
+from maas_jupyter.bundle import MODEL_FILE, Bundle
 from maas_jupyter.data import Batch
-from maas_jupyter.errors import UsageError
+from maas_jupyter.errors import ExportError, InvalidInput, MaasError
 from maas_jupyter.modules import run_module
 from maas_jupyter.packaging import export, head
 from maas_jupyter.packaging.validate import Agreement, require_agreement
 from maas_jupyter.schema import DATATYPES, Manifest, Signature, TensorSpec
-
-MODEL_FILE = "model.onnx"
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,6 @@ def package(
     *,
     task: Literal["classification", "regression"],
     labels: list[str | int] | None,
-    measurements: dict[str, float],
 ) -> Packaged:
     """Make a bundle in an empty folder.
 
@@ -52,26 +51,32 @@ def package(
         Decides the outputs: ``label`` and ``scores``, or ``prediction``.
     labels : list of str or int, optional
         A name for each class; ``0 .. classes - 1`` where not given.
-    measurements : dict of str to float
-        Kept in the manifest.
 
     Raises
     ------
     ExportError
         If the model cannot be exported, or its export computes something else.
-    UsageError
-        If the number of labels is not the number of classes.
+    InvalidInput
+        If the number of labels is not the number of classes, or a classifier does not give (rows, classes).
     """
     graph = export.export_onnx(model, inputs)
     names = export.input_names(model, len(inputs))
     arrays = {name: tensor.cpu().numpy() for name, tensor in zip(names, inputs, strict=True)}
-    reference = run_module(model, Batch(inputs, None)).float().cpu()
+    reference = run_module(model, Batch(inputs, None)).cpu()
+    if reference.dtype == torch.bfloat16:
+        raise ExportError("A model in bfloat16 cannot be served.", hint="Register model.float() instead.")
     agreement = require_agreement(graph, arrays, reference.numpy())
+    reference = reference.float()
     if task == "classification":
+        if reference.ndim != 2:
+            raise InvalidInput(
+                f"The model gives {list(reference.shape)}; a classifier that is served gives [rows, classes].",
+                hint="Flatten or pool the other axes in forward.",
+            )
         classes = reference.shape[1]
         labels = labels if labels is not None else list(range(classes))
         if len(labels) != classes:
-            raise UsageError(
+            raise InvalidInput(
                 f"There are {len(labels)} labels for {classes} classes.",
                 hint="Give one label for each output of the model.",
             )
@@ -81,7 +86,7 @@ def package(
             TensorSpec("scores", "FP32", [-1, classes]),
         ]
     else:
-        head.rename_output(graph, "prediction")
+        head.add_regression_head(graph)
         outputs = [TensorSpec("prediction", "FP32", [-1, *reference.shape[1:]])]
     export.save(graph, folder / MODEL_FILE)
     manifest = Manifest(
@@ -90,10 +95,25 @@ def package(
         precision="fp32",
         signature=Signature(inputs=[_spec(name, array) for name, array in arrays.items()], outputs=outputs),
         labels=labels,
-        measurements=measurements,
         created_by=f"maas-jupyter {__version__}",
     )
-    return Packaged(Bundle.seal(folder, manifest, [MODEL_FILE]), agreement)
+    bundle = Bundle.seal(folder, manifest, [MODEL_FILE])
+    _require_that_it_serves(bundle, arrays)
+    return Packaged(bundle, agreement)
+
+
+def _require_that_it_serves(bundle: Bundle, arrays: dict[str, np.ndarray]) -> None:
+    """Load what was sealed with the runtime that will serve it, and run it on the rows that it was exported with."""
+    runtime = plugins.load("runtime", bundle.manifest.runtime)()
+    try:
+        runtime.load(bundle.folder, bundle.manifest)
+        runtime.run(arrays)
+    except MaasError as error:
+        raise ExportError(
+            f"The packaged model does not run: {error.message}",
+            hint="Rename parameters and arguments of the module that are called label, scores or prediction.",
+        ) from error
+    runtime.unload()
 
 
 def _spec(name: str, array: np.ndarray) -> TensorSpec:

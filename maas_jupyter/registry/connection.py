@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -12,7 +13,7 @@ from urllib.parse import urlsplit, urlunsplit
 from filelock import FileLock
 
 from maas_jupyter.config import MaasConfig
-from maas_jupyter.errors import MaasError, NotFound, Unavailable
+from maas_jupyter.errors import MaasError, NotFound, Unavailable, UsageError
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -42,6 +43,11 @@ def connect(config: MaasConfig) -> tuple[MlflowClient, str]:
         # MLflow's own defaults wait for minutes; a value that the user set stays in force.
         os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", str(max(1, round(config.registry_timeout))))
         os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
+    elif uri.startswith("sqlite:") and re.search(r"[%?#]", uri):
+        raise UsageError(
+            f"The registry's path has one of the characters %, ? and #, which a database's URI cannot hold: {uri}",
+            hint="Choose another home: set MAAS_HOME.",
+        )
     config.home_path.mkdir(parents=True, exist_ok=True)
     with translated(uri), FileLock(config.home_path / "registry.lock"), _quiet():
         # The lock keeps two processes from creating the same database or experiment at once.
@@ -82,6 +88,8 @@ def translated(uri: str) -> Iterator[None]:
         if not isinstance(error, MlflowException):
             raise
         message = str(error).splitlines()[0] if str(error) else type(error).__name__
+        # MLflow's texts quote the URI, with the password that may be in it.
+        message = re.sub(r"(?<=://)[^/@\s]+@", "***@", message)
         if error.error_code == "RESOURCE_DOES_NOT_EXIST":
             raise NotFound(message, hint="List what exists: %maas models") from error
         # MLflow's own text of a lost connection goes on with the whole chain of its causes.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from maas_jupyter.bundle import MODEL_FILE
 from maas_jupyter.schema import NUMPY_DTYPES, Manifest, Signature, TensorSpec
 
 
@@ -15,9 +16,9 @@ def write_mlmodel(folder: Path, manifest: Manifest) -> None:
     from mlflow.models import Model
 
     model = Model(signature=_mlflow_signature(manifest.signature))
-    mlflow.pyfunc.add_to_model(model, loader_module="mlflow.onnx", data="model.onnx")
+    mlflow.pyfunc.add_to_model(model, loader_module="mlflow.onnx", data=MODEL_FILE)
     model.add_flavor(
-        "onnx", onnx_version=onnx.__version__, data="model.onnx", providers=["CPUExecutionProvider"], code=None
+        "onnx", onnx_version=onnx.__version__, data=MODEL_FILE, providers=["CPUExecutionProvider"], code=None
     )
     model.model_size_bytes = manifest.size
     model.save(str(folder / "MLmodel"))

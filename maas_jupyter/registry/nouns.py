@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from math import isfinite
+
+import msgspec
 
 from maas_jupyter.plugins import Displayed
 from maas_jupyter.schema import Manifest
@@ -112,14 +115,14 @@ class RunList(list[RunRecord], Displayed):
 
 
 def version_tags(manifest: Manifest, digest: str, metrics: dict[str, float], parent: str | None) -> dict[str, str]:
-    """Build the tags that let versions be listed without opening their bundles."""
-    import msgspec
-
+    """Build the tags that let versions be listed without opening their bundles; what is not a number is left out."""
     tags = {
         "maas.task": manifest.task,
         "maas.precision": manifest.precision,
         "maas.size": str(manifest.size),
         "maas.digest": digest,
-        "maas.metrics": msgspec.json.encode(metrics).decode(),
+        "maas.metrics": msgspec.json.encode(
+            {name: value for name, value in metrics.items() if isfinite(value)}
+        ).decode(),
     }
     return {**tags, "maas.parent": parent} if parent else tags

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 CHAMPION = "champion"
 _PAGE = 200
+#: MLflow's word for a run that was stopped by hand.
+_STATUS = {"KILLED": "interrupted"}
 
 
 class Registry:
@@ -44,11 +46,6 @@ class Registry:
         self.uri = config.resolved_registry_uri
         self._cache = config.home_path / "bundles"
         self._client, self._experiment = connect(config)
-
-    @classmethod
-    def from_config(cls, config: MaasConfig) -> Registry:
-        """Return the registry that the settings name."""
-        return cls(config)
 
     # -- models -------------------------------------------------------------------------------------------------------
 
@@ -94,7 +91,10 @@ class Registry:
         wanted = ModelReference.parse(reference) if isinstance(reference, str) else reference
         found = self.models(wanted.name)
         if not found:
-            raise NotFound(f"The model '{wanted.name}' has no version that was registered by %maas.")
+            raise NotFound(
+                f"The model '{wanted.name}' has no version that was registered by %maas.",
+                hint=f"Register one: %maas register net --name {wanted.name} --data val",
+            )
         versions = found[0].versions
         if wanted.alias:
             for version in versions:
@@ -131,7 +131,7 @@ class Registry:
     ) -> ModelVersion:
         """Register a bundle as the next version of a model.
 
-        The first version of a model becomes its champion.
+        A model that has no champion gets this version as its champion.
 
         Parameters
         ----------
@@ -157,18 +157,18 @@ class Registry:
             self._client.log_artifacts(run_id, scratch, artifact_path)
             try:
                 self._client.create_registered_model(name)
-                first = True
             except MlflowException as error:
                 if error.error_code != "RESOURCE_ALREADY_EXISTS":
                     raise
-                first = False
             source = f"{self._client.get_run(run_id).info.artifact_uri}/{artifact_path}"
             created = self._client.create_model_version(
                 name, source, run_id, tags=version_tags(bundle.manifest, bundle.digest, metrics, parent)
             )
-            if first:
+            # Asked of the registry: an earlier registration may have been cut off before it set the alias.
+            crowned = CHAMPION not in self._client.get_registered_model(name).aliases
+            if crowned:
                 self._client.set_registered_model_alias(name, CHAMPION, created.version)
-        return _version(created, [CHAMPION] if first else [])
+        return _version(created, [CHAMPION] if crowned else [])
 
     def set_alias(self, reference: str, alias: str) -> ModelVersion:
         """Point an alias at a version; it leaves the version that it pointed at before."""
@@ -249,7 +249,7 @@ class Registry:
             RunRecord(
                 run_id=run.info.run_id,
                 name=run.info.run_name or "",
-                status=run.info.status.lower(),
+                status=_STATUS.get(run.info.status, run.info.status.lower()),
                 started=run.info.start_time / 1000,
                 duration=(run.info.end_time - run.info.start_time) / 1000 if run.info.end_time else None,
                 metrics=dict(run.data.metrics),

@@ -28,16 +28,20 @@ class Tracker:
     ----------
     run_id : str
         MLflow's id of the run.
-    warning : str or None
-        Why something could not be written, once that has happened.
     """
 
     def __init__(self, registry: Registry, name: str, params: dict[str, Any], tags: dict[str, str]) -> None:
         self._registry = registry
         self._pending: list[tuple[str, float, int, int]] = []
         self._flushed = time.monotonic()
-        self.warning: str | None = None
+        self._late: str | None = None
+        self._lost: str | None = None
         self.run_id = registry.start_run(name, params, tags)
+
+    @property
+    def warning(self) -> str | None:
+        """Why something could not be written; None while nothing is missing."""
+        return self._lost or self._late
 
     def log(self, metrics: dict[str, float], step: int) -> None:
         """Keep metrics of a step; they are written about once a second."""
@@ -54,13 +58,16 @@ class Tracker:
             self._registry.log_metrics(self.run_id, self._pending)
         except Unavailable as error:
             # The points stay pending and are tried again at the next flush.
-            self.warning = error.message
+            self._late = error.message
         else:
-            self._pending, self.warning = [], None
+            self._pending, self._late = [], None
 
     def log_files(self, folder: Path, artifact_path: str) -> None:
-        """Store a folder's files with the run."""
-        self._registry.log_files(self.run_id, folder, artifact_path)
+        """Store a folder's files with the run; a registry that went away is a warning."""
+        try:
+            self._registry.log_files(self.run_id, folder, artifact_path)
+        except Unavailable as error:
+            self._lost = error.message
 
     def end(self, status: str) -> None:
         """Write what is pending and close the run.
@@ -74,4 +81,4 @@ class Tracker:
         try:
             self._registry.end_run(self.run_id, status)
         except Unavailable as error:
-            self.warning = error.message
+            self._lost = error.message

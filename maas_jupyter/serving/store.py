@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import re
 import secrets
 import shutil
 from collections.abc import AsyncIterator, Collection
 from pathlib import Path
+from weakref import WeakValueDictionary
 
 from maas_jupyter.bundle import Bundle, check_entry, read_manifest
 from maas_jupyter.errors import BundleError, InvalidInput, NotFound
@@ -19,11 +21,15 @@ _SEND_AGAIN = "Publish it again to send it again."
 
 
 class BundleStore:
-    """The folder ``bundles/`` of a server's home: one folder per digest, and beside them what is being uploaded."""
+    """The folder ``bundles/`` of a server's home: one folder per digest, and beside them what is being uploaded.
+
+    Bundles are received and committed on one event loop; opened from any thread.
+    """
 
     def __init__(self, home: Path) -> None:
         self._folder = home / "bundles"
         self._staging = self._folder / ".staging"
+        self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     def path(self, digest: str) -> Path:
         """Return where a bundle lies or would lie.
@@ -51,19 +57,19 @@ class BundleStore:
         BundleError
             If the bytes are not the ones that the digest or the manifest names.
         """
-        staged = self._staging / digest
-        if self.has(digest):  # another client was faster with the same bundle
+        async with self._lock(digest):
+            committed = self.has(digest)
+            entry = None if committed or name == MANIFEST_NAME else self._staged_manifest(digest).files.get(name)
+        if committed:  # another client was faster with the same bundle
             async for _ in chunks:
                 pass
             return
-        staged.mkdir(parents=True, exist_ok=True)
-        entry = None if name == MANIFEST_NAME else self._staged_manifest(digest).files.get(name)
         if entry is None and name != MANIFEST_NAME:
             raise InvalidInput(f"The manifest of bundle {digest[:12]} names no file '{name[:200]}'.")
         limit = entry.size if entry else _MANIFEST_LIMIT
-        target = staged / name
-        target.parent.mkdir(parents=True, exist_ok=True)
-        beside = target.with_name(f".{target.name}.{secrets.token_hex(4)}")
+        self._staging.mkdir(parents=True, exist_ok=True)
+        # Not in the staged bundle's own folder: a commit by another client would take it along, unfinished.
+        beside = self._staging / f"{digest}.{secrets.token_hex(8)}"
         sha256, size = hashlib.sha256(), 0
         try:
             with beside.open("xb") as file:
@@ -77,12 +83,17 @@ class BundleStore:
                 read_manifest(beside.read_bytes(), where=MANIFEST_NAME, digest=digest)
             else:
                 check_entry(name, entry, size, sha256.hexdigest())
-            beside.replace(target)
-        except FileNotFoundError:
-            if not self.has(digest):  # committed by the other client in this moment
-                raise
+            async with self._lock(digest):
+                if not self.has(digest):
+                    target = self._staging / digest / name
+                    target.parent.mkdir(parents=True, exist_ok=True)
+                    beside.replace(target)
         finally:
             beside.unlink(missing_ok=True)
+
+    def _lock(self, digest: str) -> asyncio.Lock:
+        """Return what keeps a bundle's state as it was seen until it was acted upon; `commit` works in a thread."""
+        return self._locks.setdefault(digest, asyncio.Lock())
 
     def _staged_manifest(self, digest: str) -> Manifest:
         try:
@@ -91,7 +102,7 @@ class BundleStore:
             raise InvalidInput(f"Bundle {digest[:12]} has no {MANIFEST_NAME} yet.", hint="Send it first.") from None
         return read_manifest(data, where=MANIFEST_NAME, digest=digest)
 
-    def commit(self, digest: str) -> None:
+    async def commit(self, digest: str) -> None:
         """Verify a staged bundle and take it in, in one step. A bundle that is there already is left as it is.
 
         Raises
@@ -101,16 +112,15 @@ class BundleStore:
         BundleError
             If a file is missing or altered.
         """
-        staged = self._staging / digest
-        try:
+        async with self._lock(digest):
             if not self.has(digest):
-                self._staged_manifest(digest)
-                Bundle.open(staged, digest=digest)
-                staged.rename(self._folder / digest)
-        except (InvalidInput, BundleError, OSError):
-            if not self.has(digest):  # else another client's upload of the same bundle was faster
-                raise
-        shutil.rmtree(staged, ignore_errors=True)
+                await asyncio.to_thread(self._take_in, digest)
+
+    def _take_in(self, digest: str) -> None:
+        self._staged_manifest(digest)
+        staged = self._staging / digest
+        Bundle.open(staged, digest=digest)
+        staged.rename(self._folder / digest)
 
     def open(self, digest: str) -> Bundle:
         """Return a bundle after verifying every file.
@@ -127,9 +137,9 @@ class BundleStore:
             raise NotFound(f"The server has no bundle {digest[:12]}.", hint=_SEND_AGAIN)
         try:
             return Bundle.open(folder, digest=digest)
-        except BundleError:
+        except BundleError as error:
             shutil.rmtree(folder)
-            raise
+            raise BundleError(error.message, hint=_SEND_AGAIN) from error
 
     def delete(self, digest: str) -> None:
         """Delete a bundle, if it is there."""

@@ -14,7 +14,22 @@ class Target(Protocol):
     name: str
 
     def prepare(self) -> None:
-        """Begin what a publish will need, without waiting for it, so that other slow work runs meanwhile."""
+        """Begin what a publish will need, without waiting for it, so that other slow work runs meanwhile.
+
+        Raises
+        ------
+        Unavailable
+            If the target is known not to answer.
+        """
+
+    def release(self) -> None:
+        """Take back what `prepare` began, unless something is published: for a publish that failed before it sent.
+
+        Raises
+        ------
+        Unavailable
+            If the target does not answer.
+        """
 
     def publish(self, name: str, version: str, bundle_folder: Path) -> Endpoint:
         """Make a bundle serve as this version of the model, with all of its traffic.

@@ -179,7 +179,7 @@ class EndpointList(list[Endpoint], Displayed):
     """Endpoints, in the order of their names."""
 
     def __repr__(self) -> str:
-        return "\n".join(map(repr, self)) or "No endpoints yet. Publish one: %maas publish NAME"
+        return "\n".join(map(repr, self)) or "No endpoints. Publish one: %maas publish NAME"
 
 
 class LogLines(list[str]):

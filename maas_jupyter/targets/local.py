@@ -13,7 +13,8 @@ from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
 
-from filelock import FileLock
+import httpx
+from filelock import FileLock, Timeout
 
 import maas_jupyter
 from maas_jupyter import config, schema
@@ -21,7 +22,7 @@ from maas_jupyter.errors import BundleError, NotFound, Unauthorized, Unavailable
 from maas_jupyter.schema import MANIFEST_NAME, Manifest, ModelStatus, ServerRecord, Signature, TrafficRow
 from maas_jupyter.serving.client import ServingClient
 from maas_jupyter.serving.desired import DesiredState
-from maas_jupyter.serving.record import ALREADY_RUNS, log_path, read_record, record_path
+from maas_jupyter.serving.record import ALREADY_RUNS, lock_path, log_path, read_record, record_path
 from maas_jupyter.targets.endpoint import Endpoint, EndpointList
 
 #: Seconds that the server may take until it serves everything that it should.
@@ -48,6 +49,7 @@ class LocalTarget:
     def __init__(self, home: Path | None = None) -> None:
         self.home = home or config.current().server_home
         self._child: subprocess.Popen[bytes] | None = None  # a server that we started and that does not serve yet
+        self._own: subprocess.Popen[bytes] | None = None  # the last one that we started
         self._known: tuple[ServerRecord, ServingClient] | None = None
         self._thread_lock = threading.RLock()
 
@@ -57,7 +59,13 @@ class LocalTarget:
     # -- the process --------------------------------------------------------------------------------------------------
 
     def prepare(self) -> None:
-        """Start the server unless it runs, without waiting until it serves."""
+        """Start the server unless it runs, without waiting until it serves.
+
+        Raises
+        ------
+        Unavailable
+            If it runs but does not answer.
+        """
         with self._thread_lock:
             if self._running() or self._starting():
                 return
@@ -67,6 +75,23 @@ class LocalTarget:
             with FileLock(self.home / "spawn.lock"):
                 if not self._running():
                     self._spawn()
+
+    def release(self) -> None:
+        """End the server if this object started it and it serves nothing; waits for one that is still starting.
+
+        For a publish that fails before it has sent anything.
+
+        Raises
+        ------
+        Unavailable
+            If the server does not answer or does not end.
+        """
+        if self._own is None or self._own.poll() is not None or any(DesiredState(self.home).read()):
+            return
+        if client := self._settled():
+            status = client.status()
+            if status.pid == self._own.pid and not status.models:
+                self._end(client)
 
     def _spawn(self) -> None:
         log = log_path(self.home)
@@ -91,6 +116,7 @@ class LocalTarget:
             )
         finally:
             os.close(descriptor)
+        self._own = self._child
         # Collects the exit status whenever it comes, so that no zombie stays with a kernel that runs for weeks.
         threading.Thread(target=self._child.wait, name="maas-server-reaper", daemon=True).start()
 
@@ -98,7 +124,13 @@ class LocalTarget:
         return self._child is not None and self._child.poll() is None
 
     def _running(self) -> ServingClient | None:
-        """Return a client if the server of the record answers with its token; a process id alone proves nothing."""
+        """Return a client if the server of the record answers with its token; a process id alone proves nothing.
+
+        Raises
+        ------
+        Unavailable
+            If that server lives but does not answer: none can be started beside it.
+        """
         record = read_record(self.home)
         if record is None:
             return None
@@ -108,11 +140,52 @@ class LocalTarget:
             client = self._known[1]
         try:
             client.status()
-        except (Unavailable, Unauthorized):
+        except Unauthorized:
             return None
+        except Unavailable as error:
+            cause = error.__cause__
+            refused = isinstance(cause, httpx.TransportError) and not isinstance(cause, httpx.TimeoutException)
+            # Refused: the record is left from a server that was killed, and who holds the lock is its successor.
+            if refused or not self._locked() or read_record(self.home) != record:
+                return None
+            raise Unavailable(
+                f"The model server (process {record.pid}) does not answer.", hint=f"End it with: kill {record.pid}"
+            ) from error
         if self._child and self._child.pid == record.pid:
             self._child = None
         return client
+
+    def _locked(self) -> bool:
+        """Say whether a server holds its lock, which the system releases however the process ends."""
+        if not lock_path(self.home).exists():
+            return False
+        try:
+            with FileLock(lock_path(self.home), timeout=0):
+                return False
+        except Timeout:
+            return True
+
+    def _settled(self) -> ServingClient | None:
+        """Return a client of the running server, after waiting for one that starts or ends; None where there is none.
+
+        Raises
+        ------
+        Unavailable
+            If the server lives but does not answer.
+        """
+        deadline = time.monotonic() + START_TIMEOUT
+        while time.monotonic() < deadline:
+            if client := self._running():
+                return client
+            if not self._starting() and not self._locked():
+                return None
+            time.sleep(POLL)
+        raise self._late(START_TIMEOUT)
+
+    def _late(self, seconds: float) -> Unavailable:
+        return Unavailable(
+            f"The model server does not serve after {seconds:.0f} s.", hint=f"Look at its log: {log_path(self.home)}."
+        )
 
     def client(self, timeout: float = START_TIMEOUT) -> ServingClient:
         """Return a client of the server, after starting it where that is needed.
@@ -120,7 +193,8 @@ class LocalTarget:
         Raises
         ------
         Unavailable
-            If the server ends while it starts, with the end of its log; or if it takes longer than ``timeout`` seconds.
+            If the server ends while it starts, with the end of its log; if it takes longer than ``timeout`` seconds; or
+            if it runs but does not answer.
         """
         deadline = time.monotonic() + timeout
         retry = 0.0
@@ -142,9 +216,7 @@ class LocalTarget:
                     hint=f"Its whole log is {log_path(self.home)}.",
                 )
             time.sleep(POLL)
-        raise Unavailable(
-            f"The model server does not serve after {timeout:.0f} s.", hint=f"Look at its log: {log_path(self.home)}."
-        )
+        raise self._late(timeout)
 
     # -- the target ---------------------------------------------------------------------------------------------------
 
@@ -158,7 +230,7 @@ class LocalTarget:
         InvalidInput
             If the name cannot be served.
         Unavailable
-            If the server cannot be started.
+            If the server cannot be started or does not answer.
         """
         status = self.client().publish(name, version, bundle_folder)
         return self._serving_endpoint(status)
@@ -168,7 +240,11 @@ class LocalTarget:
 
         While the server does not run they are ``stopped`` after a clean end and ``unavailable`` after any other.
         """
-        if client := self._running():
+        try:
+            client = self._running()
+        except Unavailable as error:
+            return EndpointList(self._resting_endpoints(error))
+        if client:
             return EndpointList(self._serving_endpoint(model) for model in client.status().models)
         return EndpointList(self._resting_endpoints())
 
@@ -201,11 +277,11 @@ class LocalTarget:
         NotFound
             If the model is not published on this machine.
         Unavailable
-            If the server does not end.
+            If the server does not answer or does not end; it is still known then, and what was published too.
         """
+        client = self._settled()
         if name is not None:
             self.endpoint(name)
-        client = self._running()
         if name is None:
             if client:
                 self._end(client)
@@ -222,7 +298,7 @@ class LocalTarget:
         pid = client.status().pid
         client.shutdown()
         deadline = time.monotonic() + STOP_TIMEOUT
-        while _exists(pid):
+        while _exists(pid) if os.name == "posix" else self._locked():
             if time.monotonic() > deadline:
                 raise Unavailable(f"The model server (process {pid}) does not end.", hint=f"End it with: kill {pid}")
             time.sleep(POLL)
@@ -256,10 +332,12 @@ class LocalTarget:
             _logs=self.logs,
         )
 
-    def _resting_endpoints(self) -> Iterator[Endpoint]:
+    def _resting_endpoints(self, error: Unavailable | None = None) -> Iterator[Endpoint]:
         record = read_record(self.home)
         models, broken = DesiredState(self.home).read()
-        if self._starting():
+        if error:
+            state, reason = "unavailable", f"{error.message} {error.hint}"
+        elif self._starting():
             state, reason = "loading", "The model server is starting."
         elif record is None:
             state, reason = "stopped", "The model server was stopped; the next publish starts it and all its models."
@@ -297,6 +375,7 @@ class LocalTarget:
 
 
 def _exists(pid: int) -> bool:
+    """Say whether a process exists; only for POSIX, elsewhere signal 0 is no question but an interrupt."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from torch import nn
+from torch import Tensor, nn
 
 from maas_jupyter.schema import write_atomic
 
@@ -15,7 +15,7 @@ def save_checkpoint(model: nn.Module, folder: Path, *, epoch: int) -> Path:
     Parameters
     ----------
     model : torch.nn.Module
-        Its ``state_dict`` is saved; tensors that share memory are saved once each.
+        The tensors of its ``state_dict`` are saved; those that share memory once each.
     folder : Path
         Created if needed; holds ``checkpoint.safetensors`` afterwards.
     epoch : int
@@ -28,7 +28,12 @@ def save_checkpoint(model: nn.Module, folder: Path, *, epoch: int) -> Path:
     """
     from safetensors.torch import save
 
-    tensors = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in model.state_dict().items()}
+    tensors = {
+        name: value.detach().cpu().contiguous().clone()
+        for name, value in model.state_dict().items()
+        # A module's extra state can be anything; safetensors holds tensors.
+        if isinstance(value, Tensor)
+    }
     path = folder / "checkpoint.safetensors"
     write_atomic(path, save(tensors, metadata={"epoch": str(epoch)}))
     return path

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field
+from math import isfinite
 from typing import Protocol
 
 import torch
 from torch import Tensor, nn
 
 from maas_jupyter.data import Batch, Data
+from maas_jupyter.errors import InvalidInput, TrainingError
 from maas_jupyter.modules import check_labels
 from maas_jupyter.training.plan import TrainingPlan
 from maas_jupyter.training.run import RunStatus
@@ -32,7 +34,7 @@ class Progress:
     history : list of dict
         One entry for each complete epoch.
     status : str
-        ``training``, ``finished`` or ``interrupted``.
+        ``training``, ``finished``, ``interrupted`` or ``failed``.
     """
 
     epochs: int
@@ -109,7 +111,9 @@ def fit(
     Raises
     ------
     InvalidInput
-        If a label lies outside the model's classes.
+        If a label lies outside the model's classes, or a walk over the data gives no rows.
+    TrainingError
+        If the loss is not a number at the end of an epoch.
     """
     progress = Progress(epochs=epochs, steps=data.batch_count(batch_size))
     order = torch.Generator().manual_seed(seed)
@@ -132,14 +136,26 @@ def fit(
                 for observer in observers:
                     observer.epoch(metrics)
                     observer.update(progress)
+                if not isfinite(metrics["loss"]):
+                    raise TrainingError(
+                        f"The loss became {metrics['loss']} in epoch {epoch}: the model has learned nothing usable.",
+                        hint="Lower --lr, and look for NaN, infinity or very large numbers in the data.",
+                    )
         except KeyboardInterrupt:
             status = "interrupted"
+        except BaseException:
+            _finish(progress, "failed", began, observers)
+            raise
+    _finish(progress, status, began, observers)
+    model.eval()
+    return status, progress.history, progress.seconds
+
+
+def _finish(progress: Progress, status: str, began: float, observers: list[TrainingObserver]) -> None:
     progress.status = status
     progress.seconds = time.perf_counter() - began
-    model.eval()
     for observer in observers:
         observer.update(progress, final=True)
-    return status, progress.history, progress.seconds
 
 
 def _train_epoch(
@@ -178,7 +194,7 @@ def score(model: nn.Module, data: Data, plan: TrainingPlan, batch_size: int) -> 
     """Return the mean loss, and for classification the accuracy, over all rows in evaluation mode."""
     model.eval()
     totals = _Totals(plan)
-    for batch in data.batches(max(batch_size, 256)):
+    for batch in data.batches(batch_size):
         inputs, targets = _to_device(batch, plan, name="val")
         output = model(*inputs)
         totals.add(plan.loss(output, targets), output, targets)
@@ -202,9 +218,12 @@ class _Totals:
             self._right += (output.detach().argmax(1) == targets).sum()
 
     def means(self) -> dict[str, float]:
-        rows = max(self._rows, 1)
-        means = {"loss": float(self._loss) / rows}
-        return {**means, "accuracy": float(self._right) / rows} if self._classify else means
+        if not self._rows:
+            raise InvalidInput(
+                "The data gave no row in this epoch.", hint="Check that it can be walked more than once."
+            )
+        means = {"loss": float(self._loss) / self._rows}
+        return {**means, "accuracy": float(self._right) / self._rows} if self._classify else means
 
 
 def _to_device(batch: Batch, plan: TrainingPlan, *, name: str) -> tuple[tuple[Tensor, ...], Tensor]:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from maas_jupyter.data import Data, TensorData
 from maas_jupyter.errors import InvalidInput, UsageError, nearest
-from maas_jupyter.modules import check_labels, choose_device, run_module
+from maas_jupyter.modules import check_labels, check_shapes, choose_device, run_module
 
 LossFunction = Callable[[Tensor, Tensor], Tensor]
 
@@ -70,24 +70,26 @@ class TrainingPlan:
         task: Literal["classification", "regression"] = (
             "regression" if targets.is_floating_point() else "classification"
         )
+        check_shapes(output, targets, name="data")
         classes = None
         if task == "classification":
-            if output.ndim < 2:
-                raise InvalidInput(
-                    f"The labels are integers, but the model gives one number a row (shape {list(output.shape)}).",
-                    hint="End the model with one output for each class, or pass targets as floats for a regression.",
-                )
             classes = int(output.shape[1])
             # Rows in memory are checked before the first step; a loader's rows are checked as they come.
             check_labels(
                 data.all().required_targets() if isinstance(data, TensorData) else targets, classes, name="data"
             )
-        elif output.shape != targets.shape:
+        function = _loss(loss, task)
+        if isinstance(function, nn.Module):
+            function.to(place)
+        try:
+            function(output, targets.to(place))
+        except (RuntimeError, ValueError, TypeError) as error:
+            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
             raise InvalidInput(
-                f"The model gives {list(output.shape)} for {list(targets.shape)} targets.",
-                hint="Give the targets the shape of the model's output, for example y.reshape(-1, 1).",
-            )
-        return cls(task, classes, _loss(loss, task), _optimizer(optimizer, model, lr), place)
+                f"The loss does not take the model's output and the targets: {reason}",
+                hint=f"This looks like a {task}; leave --loss out for the usual one.",
+            ) from error
+        return cls(task, classes, function, _optimizer(optimizer, model, lr), place)
 
 
 def _loss(loss: Any, task: str) -> LossFunction:

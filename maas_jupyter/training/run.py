@@ -69,5 +69,5 @@ class Run(Displayed):
         if self.version is not None:
             lines.append(f"registered as {self.version!r}")
         elif self.status == "interrupted":
-            lines.append(f"checkpoint: {self.checkpoint}")
+            lines.append(f"not registered; the weights reached are in the module and in {self.checkpoint}")
         return "\n".join([*lines, *(f"warning: {warning}" for warning in self.warnings)])

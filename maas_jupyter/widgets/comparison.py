@@ -22,12 +22,12 @@ def render(comparison: Comparison) -> dict[str, Any]:
         comparison.metric_name,
         "change",
         "max difference",
-        "same answer",
+        "agreement",
         "verdict",
         "",
     ]
     rows = [_row(comparison, candidate) for candidate in comparison.candidates]
-    note = f"on {comparison.rows:,} rows, may lose {comparison.max_drop:g} of {comparison.metric_name}"
+    note = f"on {comparison.rows:,} rows; {comparison.metric_name} may fall by {comparison.max_drop:g}"
     markup = html.heading(f"{comparison.subject} and its candidates", note)
     markup += html.table(headers, rows, numbers=range(1, 8))
     return html.bundle(f"{markup}<div><b>{html.text(comparison.conclusion)}</b></div>", repr(comparison))

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from math import isfinite
 
 _WIDTH, _HEIGHT, _GAP = 330, 180, 16
-_LEFT, _RIGHT, _TOP, _BOTTOM = 46, 10, 26, 24
+_LEFT, _RIGHT, _TOP, _BOTTOM = 58, 12, 26, 24
 _COLOURS = {"train": "#0969da", "val": "#bc4c00"}
 _MOST_POINTS = 200
 
@@ -35,7 +35,8 @@ def _panel(name: str, history: Sequence[dict[str, float]], epochs: int, x: float
     values = [value for points in series.values() for _, value in points]
     low, high = (min(values), max(values)) if values else (0.0, 1.0)
     if high - low < 1e-9:
-        low, high = low - 0.5, high + 0.5
+        margin = max(abs(low) * 0.1, 1e-3)
+        low, high = low - margin, high + margin
     inner_width, inner_height = _WIDTH - _LEFT - _RIGHT, _HEIGHT - _TOP - _BOTTOM
 
     def place(epoch: float, value: float) -> tuple[float, float]:
@@ -48,7 +49,7 @@ def _panel(name: str, history: Sequence[dict[str, float]], epochs: int, x: float
         _, y = place(1, value)
         parts.append(f'<path d="M{x + _LEFT} {y:.1f}h{inner_width}" stroke="#eaeef2"/>')
         parts.append(f'<text x="{x + _LEFT - 5}" y="{y + 4:.1f}" text-anchor="end" fill="#57606a">{value:.3g}</text>')
-    for epoch, anchor in ((1, "start"), (epochs, "end")):
+    for epoch, anchor in ((1, "start"), (epochs, "end"))[: min(epochs, 2)]:
         parts.append(
             f'<text x="{place(epoch, low)[0]:.1f}" y="{_HEIGHT - 8}" text-anchor="{anchor}" fill="#57606a">'
             f"{'epoch ' if epoch == 1 else ''}{epoch}</text>"

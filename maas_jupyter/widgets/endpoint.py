@@ -62,11 +62,13 @@ def render_prediction(prediction: Prediction) -> dict[str, Any]:
     """Draw the first rows of an answer: the label and the best scores, or the numbers."""
     note = f"answered by version {prediction.version}"
     if prediction.labels is None or prediction.scores is None:
-        markup = html.heading(prediction.endpoint, note) + f"<pre>{html.text(repr(prediction))}</pre>"
+        outputs = list(prediction.outputs.items())
+        shown = [[str(row), *(html.text(value[row]) for _, value in outputs)] for row in range(_shown_rows(prediction))]
+        markup = html.heading(prediction.endpoint, note) + html.table(["row", *(name for name, _ in outputs)], shown)
         return html.bundle(markup, repr(prediction))
     labels, scores = prediction.labels, prediction.scores
     rows = []
-    for index in range(min(len(labels), _MOST_ROWS)):
+    for index in range(_shown_rows(prediction)):
         best = float(scores[index].max())
         bar = (
             '<div style="display:inline-block;width:120px;border-radius:4px;background:rgba(127,127,127,.3)">'
@@ -76,6 +78,10 @@ def render_prediction(prediction: Prediction) -> dict[str, Any]:
     more = f"<div>and {len(labels) - _MOST_ROWS:,} more rows</div>" if len(labels) > _MOST_ROWS else ""
     markup = html.heading(prediction.endpoint, note) + html.table(["row", "label", "score", ""], rows, numbers=(0, 2))
     return html.bundle(markup + more, repr(prediction))
+
+
+def _shown_rows(prediction: Prediction) -> int:
+    return min(_MOST_ROWS, *(len(value) for value in prediction.outputs.values()))
 
 
 def _state(endpoint: Endpoint) -> str:

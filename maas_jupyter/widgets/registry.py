@@ -10,6 +10,8 @@ from maas_jupyter.widgets import html
 if TYPE_CHECKING:
     from maas_jupyter.registry import ModelList, ModelVersion, RunList
 
+#: What a list of runs shows of their metrics.
+_METRICS = ("loss", "accuracy", "val_loss", "val_accuracy", "eval_accuracy", "r2")
 _HEADERS = ["version", "aliases", "task", "precision", "size", "measured", "from", "registered"]
 
 
@@ -35,7 +37,7 @@ def render_runs(runs: RunList) -> dict[str, Any]:
     """Draw tracked runs."""
     if not runs:
         return html.bundle(html.text(repr(runs)), repr(runs))
-    tones = {"finished": "good", "running": "plain", "killed": "warn", "failed": "bad"}
+    tones = {"finished": "good", "running": "plain", "interrupted": "warn", "failed": "bad"}
     rows = [
         [
             html.text(run.run_id[:8]),
@@ -43,13 +45,11 @@ def render_runs(runs: RunList) -> dict[str, Any]:
             html.badge(run.status, tones.get(run.status, "plain")),
             _moment(run.started),
             "" if run.duration is None else f"{run.duration:.1f} s",
-            html.text(", ".join(f"{name} {value:.4f}" for name, value in sorted(run.metrics.items()))),
+            html.text(", ".join(f"{name} {run.metrics[name]:.4f}" for name in _METRICS if name in run.metrics)),
         ]
         for run in runs
     ]
-    return html.bundle(
-        html.table(["run", "name", "status", "started", "took", "metrics"], rows, numbers=(4,)), repr(runs)
-    )
+    return html.bundle(html.table(["run", "name", "status", "started", "took", ""], rows, numbers=(4,)), repr(runs))
 
 
 def _row(version: ModelVersion) -> list[str]:

@@ -23,6 +23,6 @@ def render(run: Run) -> dict[str, Any]:
     if run.version is not None:
         lines.append(f"registered as <b>{html.text(run.version.reference)}</b> {badges(run.version)}")
     else:
-        lines.append(f"checkpoint: {html.text(run.checkpoint)}")
+        lines.append(f"not registered · checkpoint: {html.text(run.checkpoint)}")
     lines += [f"{html.badge('warning', 'warn')} {html.text(warning)}" for warning in run.warnings]
     return html.bundle("".join(f'<div style="margin:2px 0">{line}</div>' for line in lines if line), repr(run))

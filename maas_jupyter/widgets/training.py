@@ -12,6 +12,9 @@ if TYPE_CHECKING:
     from maas_jupyter.training import Progress
 
 
+_COLOURS = {"training": "#0969da", "finished": "#1a7f37", "interrupted": "#9a6700", "failed": "#cf222e"}
+
+
 class TrainingView:
     """Shows progress and curves while a training runs, and leaves them in the notebook.
 
@@ -52,13 +55,16 @@ class TrainingView:
 
     def _draw(self, progress: Progress, line: str) -> dict[str, Any]:
         share = progress.fraction * 100
-        colour = {"training": "#0969da", "finished": "#1a7f37", "interrupted": "#9a6700"}[progress.status]
+        colour = {"training": "#0969da", "finished": "#1a7f37", "interrupted": "#9a6700", "failed": "#cf222e"}[
+            progress.status
+        ]
         bar = (
             '<div style="max-width:676px;margin:2px 0 6px;border-radius:3px;background:rgba(127,127,127,.3)">'
             f'<div style="height:6px;border-radius:3px;width:{share:.1f}%;background:{colour}"></div></div>'
         )
         picture = ""
         if progress.history:
-            svg = curves_svg(progress.history, progress.epochs)
+            last = progress.epochs if progress.status == "training" else int(progress.history[-1]["epoch"])
+            svg = curves_svg(progress.history, last)
             picture = html.image(svg.encode(), "image/svg+xml", f"Training curves of {self._title}")
         return html.bundle(f'<div style="margin:4px 0">{html.text(line)}</div>{bar}<div>{picture}</div>', line)

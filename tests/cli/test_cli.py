@@ -42,7 +42,7 @@ def test_verbs_that_need_a_notebook_are_not_offered(maas):
     assert "quantize" not in offered
     refused = maas("train", "net")
     assert refused.returncode == 1
-    assert "No such command 'train'" in refused.stderr
+    assert "'train' needs the objects of a notebook" in refused.stderr
 
 
 @pytest.mark.parametrize(

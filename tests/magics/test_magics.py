@@ -16,7 +16,7 @@ def shell(home):
     InteractiveShell._instance = shell
     shell.run_line_magic("load_ext", "maas_jupyter")
     X, y = wine()
-    shell.user_ns.update(net=mlp(13, 3), data=(X, y), X=X, np=np)
+    shell.user_ns.update(net=mlp(13, 3), mlp=mlp, data=(X, y), X=X, np=np)
     yield shell
     InteractiveShell.clear_instance()
 
@@ -64,6 +64,45 @@ def test_a_name_is_looked_up_in_the_notebook_first_and_a_namesake_does_not_count
     assert shell.user_ns["second"].subject == "Sequential"
 
 
+def test_a_namesake_of_an_endpoint_or_a_version_does_not_hide_it(shell):
+    shell.run_cell("%maas train net --data data --epochs 1 --name shadowed")
+    assert shell.run_cell("%maas publish shadowed").success
+    for value in ("net", "%maas train net --data data --epochs 1", "%maas endpoints", "(1, 2)"):
+        shell.run_cell(f"shadowed = {value}")
+        for line in (
+            "publish shadowed",
+            "predict shadowed X[:2]",
+            "metrics shadowed",
+            "logs shadowed",
+            "models shadowed",
+        ):
+            if line.startswith(("publish", "models")) and "train" in value:
+                continue  # a run of the notebook is a subject of its own there
+            assert shell.run_cell(f"%maas {line}").success, (value, line)
+    assert shell.run_cell("%maas models shadowed/1").success
+    assert shell.run_cell("%maas stop shadowed").success
+
+
+def test_a_cell_trains_the_model_that_it_makes_whatever_has_its_name(shell):
+    shell.run_cell("old = %maas train net --data data --epochs 1")
+    shell.run_cell_magic("maas", "train old --epochs 1", "model = mlp(13, 3)\ndata = data\n")
+    assert maas_jupyter.models("old")[0].versions[0].version == "1"
+    assert maas_jupyter.runs(limit=1)[0].name == "old"
+
+
+def test_expressions_need_no_quotes_of_their_own(shell):
+    assert shell.run_cell(
+        "run = %maas train net --data (X, data[1]) --val (X[:50], data[1][:50].astype('int64')) --epochs 1"
+    ).success
+    assert "val_accuracy" in shell.user_ns["run"].metrics
+
+
+def test_a_number_of_the_notebook_is_no_loss(shell):
+    shell.user_ns["mse"] = 0.3
+    shell.run_cell("import torch\nreg = torch.nn.Linear(13, 1)")
+    assert shell.run_cell("%maas train reg --data (X, X[:, :1]) --loss mse --epochs 1").success
+
+
 def test_the_body_of_a_cell_gives_the_arguments_and_is_kept_with_the_run(shell, home):
     body = "model = net\ndata = (X, data[1])\nlearning = 0.01\nloss = 'cross_entropy'\nval = data\n"
     shell.run_cell_magic("maas", "train celled --epochs 2", body)
@@ -95,8 +134,9 @@ def test_an_error_in_the_body_is_the_notebooks_own(shell, capsys):
         ("%maas train", UsageError, "MODEL and --data are missing", "%maas train --help"),
         ("%maas train ned --data data", UsageError, "'ned' is not a torch module", "variable"),
         ("%maas train net --data dta", UsageError, "no variable called 'dta'", "'data'"),
-        ("%maas train net --data 'X['", UsageError, "is not an expression", "Quote"),
-        ("%maas train net --data 'X", UsageError, "cannot be split", "quotation"),
+        ("%maas train net --data 'X['", UsageError, "is not an expression", "as in a cell"),
+        ("%maas train net --data X[", UsageError, "ends inside brackets: X[", "]"),
+        ("%maas train net --data 'X", UsageError, "ends inside a quotation", "Close it"),
         ("%maas predict nothing_here X", NotFound, "nothing_here", "%maas publish"),
         ("%maas publish nothing_here", NotFound, "no model called 'nothing_here'", ""),
         ("%maas train net --data X", InvalidInput, "no targets", "(X, y)"),

@@ -3,13 +3,21 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+import onnxruntime
 import pytest
-from models import cnn, digits
+import torch
+from models import cnn, digits, mlp
+from msgspec import structs
+from torch import nn
 
 import maas_jupyter
-from maas_jupyter import config
+from maas_jupyter import config, plugins
+from maas_jupyter.bundle import Bundle
 from maas_jupyter.errors import NotFound
 from maas_jupyter.optimization.comparison import Measurement, judge
+from maas_jupyter.optimization.quantize import DynamicInt8
+from maas_jupyter.packaging import package
+from maas_jupyter.plugins import Plugin
 from maas_jupyter.registry import Registry
 
 
@@ -50,23 +58,35 @@ def test_every_candidate_is_measured_against_the_original(comparison):
     assert linear.metric >= original.metric - 0.02
 
 
-def test_a_winner_is_registered_with_its_parent_and_its_measurements(home, comparison):
-    if comparison.winner is None:
-        # Whether int8 is faster is the machine's to say; that nothing is registered then is checked here.
-        assert comparison.version is None
-        assert "nothing was registered" in repr(comparison)
-        return
-    version = maas_jupyter.models("numerals")[0].versions[0]
-    assert version == replace(comparison.version)
-    assert version.precision == "int8"
-    assert version.parent == "numerals/1"
+class Shrunk:
+    """An optimizer that is sure to win: a far smaller network."""
+
+    name, description = "shrunk", "another network"
+
+    def applies_to(self, bundle):
+        return True
+
+    def run(self, bundle, folder):
+        small = package(mlp(64, 10, hidden=2), (torch.rand(4, 64),), folder, task="classification", labels=None).bundle
+        return Bundle.seal(folder, structs.replace(small.manifest, parent=bundle.digest), ["model.onnx"])
+
+
+def test_a_winner_is_registered_with_its_parent_and_its_measurements(home, monkeypatch):
+    monkeypatch.setitem(plugins.BUILTIN["optimizer"], "shrunk", Plugin(f"{__name__}:Shrunk"))
+    maas_jupyter.register(mlp(64, 10, hidden=2048), name="wide", data=digits())
+    comparison = maas_jupyter.quantize("wide", data=digits(), max_drop=1.0, method=("shrunk",))
+    assert comparison.winner.method == "shrunk"
+    version = maas_jupyter.models("wide")[0].versions[0]
+    assert version == comparison.version
+    assert version.reference == "wide/2"
+    assert version.parent == "wide/1"
     assert version.metrics["accuracy"] == pytest.approx(comparison.winner.measured.metric)
-    registry = Registry.from_config(config.current())
+    registry = Registry(config.current())
     bundle = registry.fetch(version)
-    assert bundle.manifest.parent == registry.resolve("numerals/1").digest
+    assert bundle.manifest.parent == registry.resolve("wide/1").digest
     assert bundle.manifest.measurements["rows_per_second"] > 0
-    assert maas_jupyter.evaluate("numerals", data=images()).metrics["accuracy"] == pytest.approx(
-        comparison.winner.measured.metric
+    assert maas_jupyter.evaluate("wide", data=digits()).metrics["accuracy"] == pytest.approx(
+        version.metrics["accuracy"]
     )
 
 
@@ -100,7 +120,7 @@ ORIGINAL = Measurement(1000, 1.0, 2.0, 100.0, 0.97, 0.0, 1.0)
     [
         ({"size": 300, "p50_ms": 0.5}, "good", "3.3x smaller, 2.00x the speed"),
         ({"size": 300, "p50_ms": 1.04}, "good", "3.3x smaller"),
-        ({"size": 300, "p50_ms": 1.5}, "slower", "3.3x smaller, but 0.67x the speed"),
+        ({"size": 300, "p50_ms": 1.5}, "slower", "3.3x smaller, 0.67x the speed"),
         ({"size": 300, "p50_ms": 0.5, "metric": 0.96}, "worse", "accuracy falls by 0.0100, allowed is 0.005"),
         ({"size": 300, "metric": 0.966}, "good", ""),
         ({}, "no gain", "neither smaller nor faster"),
@@ -112,15 +132,28 @@ def test_verdicts(change, verdict, said):
     assert said in reason
 
 
-def test_the_quantized_bundle_answers_nearly_the_same(home, comparison, trained):
-    import onnxruntime
-
-    if comparison.version is None:
-        pytest.skip("int8 is not faster on this machine")
-    registry = Registry.from_config(config.current())
+def test_the_quantized_bundle_answers_nearly_the_same(home, trained, tmp_path):
+    registry = Registry(config.current())
+    original = registry.fetch(registry.resolve("numerals/1"))
+    quantized = DynamicInt8().run(original, tmp_path)
+    assert quantized.manifest.precision == "int8"
+    assert quantized.manifest.parent == original.digest
     answers = []
-    for reference in ("numerals/1", comparison.version.reference):
-        path = registry.fetch(registry.resolve(reference)).folder / "model.onnx"
-        session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    for bundle in (original, quantized):
+        session = onnxruntime.InferenceSession(bundle.folder / "model.onnx", providers=["CPUExecutionProvider"])
         answers.append(session.run(["scores"], {"input": images()[0][:100]})[0])
-    assert np.abs(answers[0] - answers[1]).max() < 0.2
+    assert 0 < np.abs(answers[0] - answers[1]).max() < 0.2
+
+
+def test_a_model_with_nothing_to_quantize_says_so(home):
+    class Scale(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.scale = nn.Parameter(torch.ones(3))
+
+        def forward(self, x):
+            return x * self.scale
+
+    X, y = np.random.default_rng(0).random((20, 3)).astype("float32"), np.arange(20) % 3
+    maas_jupyter.register(Scale(), name="scale", data=(X, y))
+    assert "nothing that these methods could quantize" in repr(maas_jupyter.quantize("scale", data=(X, y)))

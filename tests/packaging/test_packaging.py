@@ -10,14 +10,14 @@ from models import cnn, mlp
 from torch import nn
 
 from maas_jupyter.bundle import Bundle, read_manifest
-from maas_jupyter.errors import BundleError, ExportError
+from maas_jupyter.errors import BundleError, ExportError, InvalidInput
 from maas_jupyter.packaging import package
 from maas_jupyter.schema import FileEntry, Manifest, Signature, encode
 
 
 def packaged(model, inputs, folder, *, task="classification", labels=None):
     folder.mkdir(exist_ok=True)
-    return package(model, inputs, folder, task=task, labels=labels, measurements={})
+    return package(model, inputs, folder, task=task, labels=labels)
 
 
 def run(bundle, *arrays):
@@ -125,6 +125,56 @@ def test_a_model_that_cannot_be_exported_says_why_and_what_to_do(tmp_path):
         packaged(Branching(), (torch.rand(8, 4),), tmp_path / "bundle")
     assert "torch.where" in caught.value.hint
     assert len(caught.value.message) < 500
+
+
+@pytest.mark.parametrize("task", ["classification", "regression"])
+def test_a_model_of_half_precision_answers_in_float32(tmp_path, task):
+    net = mlp(4, 3).half().eval()
+    rows = torch.rand(8, 4).half()
+    bundle = packaged(net, (rows,), tmp_path / "bundle", task=task).bundle
+    answer = run(bundle, rows.numpy())["scores" if task == "classification" else "prediction"]
+    assert answer.dtype == np.float32
+
+
+@pytest.mark.parametrize("name", ["scores", "label", "prediction", "output", "class_labels"])
+def test_a_parameter_with_a_name_of_the_heads_is_served_or_refused_in_words(tmp_path, name):
+    class Clashing(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.register_parameter(name, nn.Parameter(torch.rand(4, 3)))
+
+        def forward(self, x):
+            return x @ getattr(self, name)
+
+    try:
+        bundle = packaged(Clashing(), (torch.rand(8, 4),), tmp_path / "bundle").bundle
+    except ExportError as error:
+        assert error.hint
+    else:
+        assert run(bundle, torch.rand(2, 4).numpy())["scores"].shape == (2, 3)
+
+
+def test_inputs_behind_a_star_are_exported(tmp_path):
+    class Sum(nn.Module):
+        def forward(self, x, *rest):
+            return x + sum(rest)
+
+    inputs = tuple(torch.rand(6, 3) for _ in range(3))
+    bundle = packaged(Sum(), inputs, tmp_path / "bundle", task="regression").bundle
+    answer = run(bundle, *(tensor[:2].numpy() for tensor in inputs))["prediction"]
+    np.testing.assert_allclose(answer, sum(inputs)[:2].numpy(), rtol=1e-5)
+
+
+def test_what_gives_more_than_classes_for_a_row_is_refused(tmp_path):
+    with pytest.raises(InvalidInput, match=r"\[rows, classes\]"):
+        packaged(nn.Conv1d(2, 3, 1), (torch.rand(8, 2, 5),), tmp_path / "bundle")
+
+
+def test_an_export_that_fails_is_quiet(tmp_path, capfd):
+    with pytest.raises(ExportError):
+        packaged(Branching(), (torch.rand(8, 4),), tmp_path / "bundle")
+    shown = capfd.readouterr()
+    assert shown.out + shown.err == ""
 
 
 def test_a_model_with_several_outputs_is_refused(tmp_path):

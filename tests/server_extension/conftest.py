@@ -56,7 +56,7 @@ def bundle(tmp_path):
 def registry(maas_home):
     from maas_jupyter.registry import Registry
 
-    return Registry.from_config(MaasConfig(home=str(maas_home)))
+    return Registry(MaasConfig(home=str(maas_home)))
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import re
 import threading
@@ -11,6 +12,7 @@ from bundles import Bundles, labelled, linear_softmax
 
 from maas_jupyter import schema
 from maas_jupyter.schema import FileEntry, Manifest, ServedModel, Signature
+from maas_jupyter.serving.store import BundleStore
 
 BODY = {"inputs": [{"name": "x", "shape": [1, 4], "datatype": "FP32", "data": [1, 2, 3, 4]}]}
 
@@ -269,7 +271,40 @@ def test_a_damaged_bundle_is_refused_while_the_old_version_serves(client, upload
     answer = client.post("/maas/v1/models/digits/publish", json={"version": "2", "digest": digest})
     assert answer.status_code == 422
     assert "sha256" in answer.json()["error"]
+    assert answer.json()["error"].endswith("\nPublish it again to send it again.")
     assert answers(client) == "1"
+
+
+def test_two_uploads_of_a_bundle_overlap(tmp_path, bundles):
+    store = BundleStore(tmp_path / "home")
+    folder = bundles.make(linear_softmax())
+    digest = Bundles.digest(folder)
+    names = ("maas.json", "model.onnx")
+
+    async def chunks(name, committed=None):
+        data = (folder / name).read_bytes()
+        yield data[:9]
+        if committed:
+            await committed.wait()
+        yield data[9:]
+
+    async def scenario():
+        committed = asyncio.Event()
+        await store.receive(digest, "maas.json", chunks("maas.json"))
+        slow = [asyncio.create_task(store.receive(digest, name, chunks(name, committed))) for name in names]
+        await asyncio.sleep(0)
+        for name in names:
+            await store.receive(digest, name, chunks(name))
+        await asyncio.gather(store.commit(digest), store.commit(digest))
+        committed.set()
+        await asyncio.gather(*slow)
+        await store.receive(digest, "model.onnx", chunks("model.onnx"))
+        await store.commit(digest)
+
+    asyncio.run(scenario())
+    assert store.open(digest).digest == digest
+    stored = [path.relative_to(tmp_path / "home/bundles") for path in (tmp_path / "home/bundles").rglob("*")]
+    assert sorted(map(str, stored)) == sorted([".staging", digest, *(f"{digest}/{name}" for name in names)])
 
 
 @pytest.mark.parametrize("text", ['{"name": "bad"', "{}", '{"name": "other", "versions": []}'])

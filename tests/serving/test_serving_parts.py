@@ -89,7 +89,7 @@ def test_an_old_version_answers_what_it_began_before_it_is_unloaded(tmp_path):
                 yield path.read_bytes()
 
             await repository.store.receive(digest, name, chunks(folder / name))
-        repository.store.commit(digest)
+        await repository.store.commit(digest)
         return digest
 
     async def scenario():

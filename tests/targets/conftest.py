@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import sys
@@ -46,3 +47,22 @@ def kill(target):
         return pid
 
     return kill
+
+
+@pytest.fixture
+def paused(target, monkeypatch):
+    """Stop the server's process for a while, as if it computed for long; gives its id."""
+
+    @contextlib.contextmanager
+    def pause():
+        pid = read_record(target.home).pid
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            with monkeypatch.context() as patch:
+                patch.setattr("maas_jupyter.serving.client.STATUS_TIMEOUT", 0.3)
+                yield pid
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGCONT)
+
+    return pause

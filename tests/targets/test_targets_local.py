@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shutil
 import signal
 import stat
 import subprocess
@@ -17,7 +18,7 @@ import pytest
 from bundles import Bundles, linear_softmax, two_inputs
 
 import maas_jupyter
-from maas_jupyter.errors import BundleError, InvalidInput, NotFound, Unauthorized, Unavailable
+from maas_jupyter.errors import BundleError, InvalidInput, MaasError, NotFound, Unauthorized, Unavailable
 from maas_jupyter.serving.client import ServingClient
 from maas_jupyter.serving.record import ALREADY_RUNS, log_path, read_record, record_path
 from maas_jupyter.targets.local import LocalTarget
@@ -180,6 +181,36 @@ def test_two_threads_that_publish_the_same_model_at_once(target, bundles):
     assert len(target.endpoint("digits").traffic) == 1
 
 
+def test_clients_that_send_the_same_new_bundle_at_once_all_succeed(target, bundles):
+    base = bundles.make(linear_softmax())
+    target.publish("base", "1", base)
+    record = read_record(target.home)
+    clients = [ServingClient(record.url, record.token) for _ in range(6)]
+    together = threading.Barrier(len(clients))
+    folders = [bundles.make(linear_softmax(scale)) for scale in range(2, 62)]
+    failed = []
+
+    def publish(number, client):
+        for version, folder in enumerate(folders):
+            together.wait(60)
+            try:
+                client.publish(f"m{number % 2}", str(version), folder)
+            except MaasError as error:
+                failed.append(error)
+
+    threads = [threading.Thread(target=publish, args=each) for each in enumerate(clients)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for client in clients:
+        client.close()
+    assert not failed
+    kept = [Bundles.digest(base), Bundles.digest(folders[-1])]
+    left = {str(path.relative_to(target.home / "bundles")) for path in (target.home / "bundles").rglob("*")}
+    assert left == {".staging", *kept, *(f"{digest}/{name}" for digest in kept for name in ("maas.json", "model.onnx"))}
+
+
 def test_a_second_server_on_the_home_says_so(target, bundles):
     target.publish("digits", "1", bundles.make(linear_softmax()))
     second = python("-m", "maas_jupyter.serving", "--home", target.home)
@@ -288,6 +319,98 @@ def test_a_terminated_server_ends_cleanly(target, bundles):
     assert target.endpoint("digits").state == "stopped"
 
 
+def test_a_server_that_does_not_answer_is_neither_forgotten_nor_started_again(target, bundles, paused):
+    target.publish("digits", "1", bundles.make(linear_softmax()))
+    folder = bundles.make(two_inputs())
+    with paused() as pid:
+        other = LocalTarget(target.home)  # another notebook
+        for attempt in (
+            target.stop,
+            lambda: target.stop("digits"),
+            other.stop,
+            other.prepare,
+            lambda: other.publish("pair", "1", folder),
+        ):
+            with pytest.raises(Unavailable, match=rf"process {pid}\) does not answer") as raised:
+                attempt()
+            assert raised.value.hint == f"End it with: kill {pid}"
+        endpoint = target.endpoint("digits")
+        assert endpoint.state == "unavailable"
+        assert f"kill {pid}" in endpoint.reason
+        assert read_record(target.home).pid == pid
+        assert servers(target.home) == [pid]
+    assert target.endpoint("digits").predict(X).version == "1"
+    target.publish("pair", "1", folder)
+    assert servers(target.home) == [pid]
+    target.stop()
+    assert collected(pid)
+
+
+def test_a_server_killed_while_it_does_not_answer_is_replaced(target, bundles, paused):
+    target.publish("digits", "1", bundles.make(linear_softmax()))
+    with paused() as pid:
+        with pytest.raises(Unavailable):
+            target.stop()
+        os.kill(pid, signal.SIGKILL)
+        while Path(f"/proc/{pid}").exists():
+            pass
+    target.client()
+    assert target.endpoint("digits").state == "ready"
+
+
+def test_stop_while_the_server_starts(target, bundles):
+    target.publish("digits", "1", bundles.make(linear_softmax()))
+    target.stop()
+    target.prepare()
+    target.stop()
+    assert target.endpoint("digits").state == "stopped"
+    assert servers(target.home) == []
+
+
+def test_release_ends_the_server_that_was_prepared_in_vain(target):
+    target.release()  # nothing was prepared
+    target.prepare()
+    target.release()
+    assert servers(target.home) == []
+    assert not record_path(target.home).exists()
+    target.client()
+    (pid,) = servers(target.home)
+    target.release()
+    assert collected(pid)
+    target.release()
+
+
+def test_release_leaves_a_server_that_serves(target, bundles):
+    target.publish("digits", "1", bundles.make(linear_softmax()))
+    target.release()
+    assert target.endpoint("digits").state == "ready"
+    target.stop()
+    target.prepare()  # and one that is about to
+    target.release()
+    target.client()
+    assert target.endpoint("digits").state == "ready"
+
+
+def test_release_leaves_a_server_of_others(target):
+    target.client()
+    other = LocalTarget(target.home)
+    other.prepare()
+    other.client()
+    other.release()
+    assert servers(target.home) == [read_record(target.home).pid]
+
+
+def test_release_when_the_server_does_not_start(target, monkeypatch):
+    monkeypatch.setattr(sys, "executable", shutil.which("false"))
+    target.prepare()
+    target.release()
+    monkeypatch.undo()
+    with pytest.raises(Unavailable, match="ended with status 1"):
+        target.client()
+    target.client()
+    assert servers(target.home) == [read_record(target.home).pid]
+
+
 def test_withdraw_a_model_while_the_server_is_gone(target, bundles, kill):
     target.publish("digits", "1", bundles.make(linear_softmax()))
     kill()
@@ -326,7 +449,7 @@ def test_a_server_that_cannot_start_shows_its_log(tmp_path):
     ("rows", "message"),
     [
         (np.zeros((2, 5)), r"\(rows, 4\), given is \(2, 5\)"),
-        (np.zeros(4), r"\(rows, 4\), given is \(4\)"),
+        (np.zeros(4), r"\(rows, 4\), given is \(4,\)"),
         ([[1, 2, 3], [1]], "cannot be made"),
         ([["a", "b", "c", "d"]], "values that do not fit"),
         ([[1, 2, 3, 1e300]], "values that do not fit"),

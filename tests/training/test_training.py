@@ -5,11 +5,13 @@ import pytest
 import torch
 from models import diabetes, mlp, wine
 from safetensors.torch import load_file
+from sklearn.datasets import load_wine
 from torch import nn
 from torch.utils.data import DataLoader, Dataset, IterableDataset, TensorDataset
 
 import maas_jupyter
-from maas_jupyter.errors import ExportError, InvalidInput, UsageError
+from maas_jupyter.errors import ExportError, InvalidInput, NotFound, TrainingError, Unavailable, UsageError
+from maas_jupyter.registry import Registry
 
 
 class Rows(Dataset):
@@ -80,6 +82,63 @@ def test_the_same_seed_gives_the_same_weights_and_leaves_the_random_state_alone(
     assert not torch.equal(trained(1), trained(2))
 
 
+@pytest.mark.parametrize("form", ["dataset", "tensor dataset", "arrays"])
+def test_the_random_state_is_left_alone_with_every_form(home, form):
+    before = torch.random.get_rng_state()
+    net = mlp(13, 3)
+    torch.random.set_rng_state(before)
+    maas_jupyter.train(net, data=_forms()[form], val=_forms()[form], epochs=1)
+    assert torch.equal(before, torch.random.get_rng_state())
+
+
+@pytest.mark.parametrize("form", ["arrays", "dataset"])
+def test_a_last_batch_of_one_row_does_not_stop_batch_normalisation(home, form):
+    net = nn.Sequential(nn.Linear(13, 8), nn.BatchNorm1d(8), nn.Linear(8, 3))
+    assert len(_forms()["dataset"]) % 59 == 1
+    assert maas_jupyter.train(net, data=_forms()[form], epochs=1, batch_size=59).status == "finished"
+
+
+def test_frames_and_series_are_data(home):
+    X, y = load_wine(return_X_y=True, as_frame=True)
+    run = maas_jupyter.train(mlp(13, 3), data=((X - X.mean()) / X.std(), y), epochs=5)
+    assert run.metrics["accuracy"] > 0.5
+
+
+def test_a_stream_that_gives_its_rows_once_is_reported(home):
+    class Once(IterableDataset):
+        rows = iter(list(zip(*wine(), strict=True)))
+
+        def __iter__(self):
+            return self.rows
+
+    with pytest.raises(InvalidInput, match="gave no row in this epoch"):
+        maas_jupyter.train(mlp(13, 3), data=DataLoader(Once(), batch_size=16), epochs=3)
+
+
+@pytest.mark.parametrize("task", ["classification", "regression"])
+def test_a_training_that_diverges_says_so_and_registers_nothing(home, task):
+    net, data = (mlp(13, 3), wine()) if task == "classification" else (nn.Linear(10, 1), diabetes())
+    name = f"diverged-{task}"
+    with pytest.raises(TrainingError, match=r"The loss became (nan|inf) in epoch") as caught:
+        maas_jupyter.train(net, data=data, epochs=20, optimizer="sgd", lr=1e25, name=name)
+    assert "--lr" in caught.value.hint
+    assert maas_jupyter.runs(limit=1)[0].status == "failed"
+    with pytest.raises(NotFound):
+        maas_jupyter.models(name)
+    maas_jupyter.models()
+
+
+def test_a_registry_that_goes_away_before_the_end_does_not_lose_the_run(home, monkeypatch):
+    def gone(*_):
+        raise Unavailable("The registry is gone.")
+
+    monkeypatch.setattr(Registry, "log_files", gone)
+    run = maas_jupyter.train(mlp(13, 3), data=wine(), epochs=1)
+    assert run.status == "finished"
+    assert run.checkpoint.exists()
+    assert "The registry is gone." in repr(run)
+
+
 def test_metrics_and_parameters_are_tracked_in_mlflow(home):
     run = maas_jupyter.train(mlp(13, 3), data=wine(), val=wine(), epochs=3, lr=0.01, name="tracked")
     record = next(record for record in maas_jupyter.runs() if record.run_id == run.run_id)
@@ -127,7 +186,7 @@ def test_an_interrupt_keeps_a_checkpoint_and_returns_the_run(home):
     assert run.version is None
     saved = load_file(run.checkpoint)
     assert torch.equal(saved["net.0.weight"], net.net[0].weight)
-    assert next(record for record in maas_jupyter.runs() if record.run_id == run.run_id).status == "killed"
+    assert next(record for record in maas_jupyter.runs() if record.run_id == run.run_id).status == "interrupted"
     assert "interrupted" in repr(run)
     assert str(run.checkpoint) in repr(run)
 
@@ -142,8 +201,15 @@ def test_an_interrupt_keeps_a_checkpoint_and_returns_the_run(home):
         ((np.zeros((0, 13), "float32"), np.zeros(0, int)), "has no rows"),
         ((np.array([["a"] * 13]), np.zeros(1, int)), "not numbers"),
         (np.zeros((8, 13), "float32"), "has no targets"),
+        ((np.zeros((8, 13), "float32"), np.zeros((8, 1), int)), r"labels in 'data' have the shape \[8, 1\]"),
+        ((np.zeros((8, 13), "float32"), np.eye(8, 3, dtype=int)), "a class for each row"),
+        ((np.zeros((8, 13), int), np.zeros(8, int)), "does not fit the model; rows of shape"),
+        (([[1.0] * 13, [1.0]], [0, 1]), "are not an array"),
         ({"X": 1}, "is a dict, which is not a form of data"),
-        ((np.zeros((8, 13), "float32"), np.zeros(8, "float32")), r"The model gives \[8, 3\] for \[8\] targets"),
+        (
+            (np.zeros((8, 13), "float32"), np.zeros(8, "float32")),
+            r"A row of the model's output has the shape \[3\], one of the targets in 'data' \[\]",
+        ),
     ],
 )
 def test_data_that_does_not_fit_is_refused_before_training(home, data, said):
@@ -172,6 +238,7 @@ def test_a_bad_label_late_in_a_stream_fails_the_run_in_words(home):
         ({"loss": "mes"}, "no loss called 'mes'", "'mse'"),
         ({"device": "gpu"}, "device 'gpu' cannot be used", "cpu"),
         ({"epochs": 0}, "at least 1", "10"),
+        ({"loss": 3}, "is a int, not a function", "name"),
     ],
 )
 def test_unknown_choices_offer_the_nearest(home, arguments, said, hint):
@@ -235,5 +302,5 @@ def test_labels_are_named(home):
     evaluation = maas_jupyter.evaluate("named", data=(X, y))
     assert [report.label for report in evaluation.classes] == ["red", "white", "rose"]
     assert run.version is not None
-    with pytest.raises(UsageError, match="2 labels for 3 classes"):
+    with pytest.raises(InvalidInput, match="2 labels for 3 classes"):
         maas_jupyter.train(mlp(13, 3), data=(X, y), epochs=1, name="named", labels=["red", "white"])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import time
 from collections.abc import Callable
@@ -46,7 +45,7 @@ def routes(repository: ModelRepository, metrics: Metrics, stop: Callable[[], Non
 
     async def commit(request: Request) -> Response:
         digest = request.path_params["digest"]
-        await asyncio.to_thread(store.commit, digest)
+        await store.commit(digest)
         return json_response({"digest": digest})
 
     async def publish(request: Request) -> Response:

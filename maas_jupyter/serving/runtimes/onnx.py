@@ -8,10 +8,9 @@ import numpy as np
 import onnxruntime as ort
 from onnxruntime.capi.onnxruntime_pybind11_state import InvalidArgument, RuntimeException
 
+from maas_jupyter.bundle import MODEL_FILE
 from maas_jupyter.errors import BundleError, InvalidInput
 from maas_jupyter.schema import NUMPY_DTYPES, Manifest
-
-MODEL_NAME = "model.onnx"
 
 
 class OnnxRuntime:
@@ -32,10 +31,10 @@ class OnnxRuntime:
         # The arena keeps the largest batch's memory for ever; without it a small server stays small.
         options.enable_cpu_mem_arena = False
         try:
-            session = ort.InferenceSession(str(folder / MODEL_NAME), options, providers=["CPUExecutionProvider"])
+            session = ort.InferenceSession(str(folder / MODEL_FILE), options, providers=["CPUExecutionProvider"])
         except Exception as error:  # onnxruntime's errors have no common base class
             raise BundleError(
-                f"{MODEL_NAME} cannot be loaded: {_first_line(error)}",
+                f"{MODEL_FILE} cannot be loaded: {_first_line(error)}",
                 hint="Export the model again with this version of onnxruntime or an older one.",
             ) from error
         for kind, graph, spec in (
@@ -45,7 +44,7 @@ class OnnxRuntime:
             expected = [tensor.name for tensor in spec]
             if not set(expected) <= set(graph) or (kind == "inputs" and set(expected) != set(graph)):
                 raise BundleError(
-                    f"{MODEL_NAME} has the {kind} {graph}, but the manifest's signature says {expected}.",
+                    f"{MODEL_FILE} has the {kind} {graph}, but the manifest's signature says {expected}.",
                     hint="Package the model again.",
                 )
         self._session = session
