@@ -145,7 +145,7 @@ def judge(original: Measurement, measured: Measurement, *, metric_name: str, max
     drop = original.metric - measured.metric
     speed = original.p50_ms / measured.p50_ms
     size = original.size / measured.size
-    pace = f"{speed:.2f}x the speed"
+    pace = f"{speed:.2f}x faster" if speed >= 1 else f"{1 / speed:.2f}x slower"
     bulk = f"{size:.1f}x smaller" if size >= 1 else f"{1 / size:.1f}x larger"
     if not drop <= max_drop:
         return "worse", f"{metric_name} falls by {drop:.4f}, allowed is {max_drop:g}"

@@ -21,7 +21,7 @@ def render(comparison: Comparison) -> dict[str, Any]:
         f"rows/s at {comparison.batch_size}",
         comparison.metric_name,
         "change",
-        "max difference",
+        "max diff",
         "agreement",
         "verdict",
         "",

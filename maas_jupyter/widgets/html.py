@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 _CELL = "padding:2px 12px 2px 0;text-align:{align};vertical-align:top;white-space:nowrap"
-_NOTE = "padding:2px 12px 2px 0;text-align:left;vertical-align:top;white-space:normal;min-width:15em"
+_NOTE = "padding:2px 12px 2px 0;text-align:left;vertical-align:top;white-space:normal;min-width:12em"
 _TONES = {"good": "#1a7f37", "bad": "#cf222e", "warn": "#9a6700", "plain": "#57606a"}
 
 

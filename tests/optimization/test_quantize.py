@@ -118,9 +118,9 @@ ORIGINAL = Measurement(1000, 1.0, 2.0, 100.0, 0.97, 0.0, 1.0)
 @pytest.mark.parametrize(
     ("change", "verdict", "said"),
     [
-        ({"size": 300, "p50_ms": 0.5}, "good", "3.3x smaller, 2.00x the speed"),
+        ({"size": 300, "p50_ms": 0.5}, "good", "3.3x smaller, 2.00x faster"),
         ({"size": 300, "p50_ms": 1.04}, "good", "3.3x smaller"),
-        ({"size": 300, "p50_ms": 1.5}, "slower", "3.3x smaller, 0.67x the speed"),
+        ({"size": 300, "p50_ms": 1.5}, "slower", "3.3x smaller, 1.50x slower"),
         ({"size": 300, "p50_ms": 0.5, "metric": 0.96}, "worse", "accuracy falls by 0.0100, allowed is 0.005"),
         ({"size": 300, "metric": 0.966}, "good", ""),
         ({}, "no gain", "neither smaller nor faster"),
