@@ -67,10 +67,6 @@ class Data:
                 break
         return _cut(_joined(parts), rows)
 
-    def all(self) -> Batch:
-        """Return all rows as one batch."""
-        return _joined(list(self.batches(1024)))
-
 
 class TensorData(Data):
     """Tensors in memory: batches are slices, without a worker or a collate function in between."""

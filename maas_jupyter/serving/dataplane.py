@@ -130,19 +130,6 @@ class DataPlane:
         """
         return Call(self, model, version, principal, protocol)
 
-    async def infer(
-        self,
-        model: str,
-        version: str | None,
-        inputs: dict[str, np.ndarray],
-        outputs: list[str] | None,
-        principal: Principal,
-        protocol: str,
-    ) -> Answer:
-        """Answer a request whose arrays are there already; see `request` and `Call.infer`."""
-        with self.request(model, version, principal, protocol) as call:
-            return await call.infer(inputs, outputs)
-
 
 def select(outputs: list[str] | None, signature: Signature) -> list[TensorSpec]:
     """Return the specs of the outputs asked for, in their order; all where none are.

@@ -102,12 +102,17 @@ def test_an_old_version_answers_what_it_began_before_it_is_unloaded(tmp_path):
         second = await stored(repository, bundles.make(linear_softmax(2)))
         await repository.publish("m", PublishRequest("1", first))
         x = {"x": np.zeros((1, 4), np.float32)}
-        begun = asyncio.create_task(plane.infer("m", None, x, None, Principal("p"), "test"))
+
+        async def infer(outputs):
+            with plane.request("m", None, Principal("p"), "test") as call:
+                return await call.infer(x, outputs)
+
+        begun = asyncio.create_task(infer(None))
         await asyncio.to_thread(made[0].entered.wait, 30)
 
         await repository.publish("m", PublishRequest("2", second))
         made[1].may_answer.set()
-        assert (await plane.infer("m", None, x, ["label"], Principal("p"), "test")).version == "2"
+        assert (await infer(["label"])).version == "2"
         assert not made[0].unloaded.is_set()
         made[0].may_answer.set()
         assert (await begun).version == "1"
