@@ -42,13 +42,14 @@ def classification(subject: str, truth: np.ndarray, predicted: np.ndarray, label
 
 
 def regression(subject: str, truth: np.ndarray, predicted: np.ndarray) -> Evaluation:
-    """Evaluate predicted numbers; shapes must be equal."""
+    """Evaluate predicted numbers; shapes must be equal. R2 takes at least two rows and is left out for one."""
     from sklearn.metrics import mean_absolute_error, r2_score, root_mean_squared_error
 
     truth, predicted = truth.reshape(len(truth), -1), predicted.reshape(len(predicted), -1)
     metrics = {
         "mae": float(mean_absolute_error(truth, predicted)),
         "rmse": float(root_mean_squared_error(truth, predicted)),
-        "r2": float(r2_score(truth, predicted)),
     }
+    if len(truth) > 1:
+        metrics["r2"] = float(r2_score(truth, predicted))
     return Evaluation(subject, "regression", len(truth), metrics)

@@ -47,7 +47,8 @@ def measure(bundles: list[Bundle], data: Data, *, batch_size: int) -> list[Measu
     speeds = _speeds(bundles, data, batch_size)
     measured = []
     for bundle, output, (single, batches) in zip(bundles, outputs, speeds, strict=True):
-        metric = evaluate_bundle(bundle, data, subject="candidate").metrics[METRICS[task]]
+        # R2 needs more than one row; without it no candidate can pass.
+        metric = evaluate_bundle(bundle, data, subject="candidate").metrics.get(METRICS[task], float("nan"))
         measured.append(
             Measurement(
                 size=bundle.manifest.size,
