@@ -4,13 +4,13 @@ import contextlib
 import json
 import os
 import secrets
-import shutil
 import subprocess
 import sys
 import time
 from pathlib import Path
 
 import httpx
+import nbformat
 import pytest
 
 CHROMIUM = Path("/usr/bin/chromium")
@@ -44,7 +44,8 @@ def jp_server_cleanup():
 def lab(own_home, tmp_path):
     """A JupyterLab as a user has it after ``pip install``, under a base URL; gives its address and token."""
     work, config, settings = tmp_path / "work", tmp_path / "config", tmp_path / "settings"
-    shutil.copytree(ROOT / "notebooks", work)
+    work.mkdir()
+    _copy_without_outputs(ROOT / "notebooks" / "01_quickstart.ipynb", work)
     news = settings / "@jupyterlab" / "apputils-extension" / "notification.jupyterlab-settings"
     news.parent.mkdir(parents=True)
     news.write_text(json.dumps({"fetchNews": "false"}))
@@ -69,6 +70,15 @@ def lab(own_home, tmp_path):
     finally:
         process.terminate()
         process.wait(timeout=30)
+
+
+def _copy_without_outputs(notebook, folder):
+    """Copy a notebook without its saved outputs: whatever is seen was drawn in the test."""
+    content = nbformat.read(notebook, as_version=4)
+    for cell in content.cells:
+        if cell.cell_type == "code":
+            cell.outputs, cell.execution_count = [], None
+    nbformat.write(content, folder / notebook.name)
 
 
 def _address(process, runtime, log):

@@ -65,8 +65,9 @@ def test_the_quickstart_shows_up_in_the_panel(lab, page, artifacts):
     page.wait_for_function(KERNEL_IS_IDLE)
     page.evaluate("() => window.jupyterapp.shell.collapseRight?.()")
 
-    run_until(page, "%maas train")
     curves = page.locator(".jp-Cell img[alt='Training curves of digits']")
+    expect(curves).to_have_count(0)
+    run_until(page, "%maas train")
     expect(curves).to_be_visible()
     model = panel.locator("[data-model='digits']")
     expect(model).to_be_visible()
