@@ -56,8 +56,30 @@ class Unauthorized(MaasError):
     """The token is missing or wrong (HTTP 401)."""
 
 
+class Forbidden(MaasError):
+    """The token is known, but may not do this (HTTP 403)."""
+
+
+class Conflict(MaasError):
+    """What is asked for does not fit the present state (HTTP 409)."""
+
+
 class Unavailable(MaasError):
-    """Something that exists does not answer or is not ready (HTTP 503)."""
+    """Something that exists does not answer or is not ready (HTTP 503).
+
+    Attributes
+    ----------
+    retry_after : float or None
+        Seconds after which another attempt makes sense, where they are known.
+    """
+
+    def __init__(self, message: str, hint: str = "", *, retry_after: float | None = None) -> None:
+        super().__init__(message, hint)
+        self.retry_after = retry_after
+
+
+class TooManyRequests(Unavailable):
+    """A queue is full (HTTP 429)."""
 
 
 class BundleError(MaasError):

@@ -10,10 +10,10 @@ import os
 import re
 import secrets
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 import msgspec
-from msgspec import Struct, field
+from msgspec import Meta, Struct, field
 
 from maas_jupyter.errors import BundleError, InvalidInput
 
@@ -40,7 +40,8 @@ DATATYPES: dict[str, str] = {dtype: datatype for datatype, dtype in NUMPY_DTYPES
 
 Task = Literal["classification", "regression", "tensor"]
 Precision = Literal["fp32", "int8"]
-VersionState = Literal["loading", "ready", "failed"]
+VersionState = Literal["loading", "ready", "failed", "unloaded"]
+Action = Literal["publish", "canary", "shadow", "promote", "rollback", "unpublish", "load", "unload"]
 EndpointState = Literal["ready", "loading", "failed", "unavailable", "stopped"]
 
 S = TypeVar("S", bound=Struct)
@@ -74,8 +75,39 @@ class FileEntry(Struct, frozen=True):
     size: int
 
 
+class TextInput(Struct, frozen=True, kw_only=True, tag="text"):
+    """An input of raw text (BYTES ``[-1]``), tokenized in the server and padded per batch.
+
+    ``tensors`` says which of the graph's inputs takes what: ``ids``, ``mask`` or ``types``, INT64 ``[rows, tokens]``.
+    """
+
+    tensors: dict[str, Literal["ids", "mask", "types"]]
+    tokenizer: str = "tokenizer.json"
+    max_length: int
+
+
+class ImageInput(Struct, frozen=True, kw_only=True, tag="image"):
+    """An input of PNG or JPEG files (BYTES ``[-1]``), decoded and resized in the server.
+
+    The graph's input ``tensor`` gets FP32 ``(value * scale - mean) / std``; ``mean`` and ``std`` have one number per
+    channel: 1 (grey) or 3 (red, green, blue).
+    """
+
+    tensor: str
+    height: int
+    width: int
+    mean: list[float]
+    std: list[float]
+    scale: float = 1 / 255
+    layout: Literal["NCHW", "NHWC"] = "NCHW"
+
+
 class Manifest(Struct, frozen=True, kw_only=True):
-    """``maas.json``: what a bundle is. Its own sha256 is the bundle's digest."""
+    """``maas.json``: what a bundle is. Its own sha256 is the bundle's digest.
+
+    ``preprocessing`` says, by the name of a signature's input, what the server makes of it before the graph; inputs
+    that are not named there go to the graph as they are. ``max_batch`` is the number of rows that one run may take.
+    """
 
     format_version: int = BUNDLE_FORMAT
     task: Task
@@ -83,6 +115,8 @@ class Manifest(Struct, frozen=True, kw_only=True):
     precision: Precision
     signature: Signature
     labels: list[str | int] | None = None
+    preprocessing: dict[str, TextInput | ImageInput] = field(default_factory=dict)
+    max_batch: int = 64
     files: dict[str, FileEntry] = field(default_factory=dict)
     parent: str | None = None
     measurements: dict[str, float] = field(default_factory=dict)
@@ -107,10 +141,53 @@ class ServedVersion(Struct, frozen=True):
 
 
 class ServedModel(Struct, frozen=True):
-    """Desired state of one model: ``models/<name>.json`` in the server's home."""
+    """Desired state of one model: ``models/<name>.json`` in the server's home.
+
+    ``shadow`` names the version, of weight 0, that gets a copy of the traffic. A model that is not ``loaded`` is known
+    but not in memory. ``revision`` is the number of the history's entry that made this state.
+    """
 
     name: str
     versions: list[ServedVersion]
+    shadow: str | None = None
+    loaded: bool = True
+    revision: int = 0
+
+    @property
+    def labels(self) -> dict[str, str]:
+        """The version that is ``stable`` (the first with traffic), ``canary`` and ``shadow``, where there is one."""
+        weighted = (served.version for served in self.versions if served.weight > 0)
+        found = dict(zip(("stable", "canary"), weighted, strict=False))
+        return {**found, "shadow": self.shadow} if self.shadow else found
+
+
+class HistoryEntry(Struct, frozen=True):
+    """One change of what a model serves: a line of ``history/<name>.jsonl`` in the server's home.
+
+    ``time`` in epoch seconds; ``by`` is the principal that asked, ``user`` who that says to be, ``reason`` in the
+    user's words. ``model`` is the desired state from then on, null once the model is withdrawn.
+    """
+
+    revision: int
+    time: float
+    action: Action
+    by: str
+    model: ServedModel | None
+    user: str = ""
+    reason: str = ""
+
+
+class ProbeRecord(Struct, frozen=True):
+    """How a bundle loaded in a process of its own: ``probes/<digest>.json`` in the server's home.
+
+    A bundle with a ``reason`` is quarantined. ``versions`` are those of the packages it was loaded with, by their
+    names; with others it has to be loaded again to know.
+    """
+
+    reason: str = ""
+    hint: str = ""
+    runtime: str = ""
+    versions: dict[str, str] = field(default_factory=dict)
 
 
 class VersionStatus(Struct, frozen=True):
@@ -121,6 +198,7 @@ class VersionStatus(Struct, frozen=True):
     weight: int
     state: VersionState
     reason: str = ""
+    shadow: bool = False
 
 
 class ModelStatus(Struct, frozen=True):
@@ -140,20 +218,50 @@ class ServerStatus(Struct, frozen=True):
 
 
 class PublishRequest(Struct, frozen=True):
-    """Body of ``POST /maas/v1/models/{name}/publish``."""
+    """Body of ``POST /maas/v1/models/{name}/publish``.
+
+    With ``canary`` (percent, 1 to 99) the version takes that share of the traffic beside the stable one; as ``shadow``
+    it gets a copy; with neither it takes all.
+    """
 
     version: str
     digest: str
+    canary: Annotated[int, Meta(ge=1, le=99)] | None = None
+    shadow: bool = False
+    user: str = ""
+    reason: str = ""
+
+
+class ChangeRequest(Struct, frozen=True):
+    """Body of ``POST /maas/v1/models/{name}/{promote,rollback,unpublish}``; an empty body is an empty object."""
+
+    user: str = ""
+    reason: str = ""
+
+
+class UploadState(Struct, frozen=True):
+    """How far one file of a bundle has arrived: answer of ``GET`` and ``PATCH /maas/v1/bundles/{digest}/files/{file}``.
+
+    ``offset`` of ``size`` bytes are there; ``complete`` means that they are verified too.
+    """
+
+    offset: int
+    size: int
+    complete: bool
 
 
 class ServerRecord(Struct, frozen=True):
-    """``server.json``: how the local server is found again. Holds the token, so the file has mode 0600."""
+    """``server.json``: how the local server is found again. Holds the token, so the file has mode 0600.
+
+    ``grpc`` is ``host:port``, null where the server speaks no gRPC.
+    """
 
     pid: int
     url: str
     token: str
     started: float
     version: str
+    grpc: str | None = None
 
     def __repr__(self) -> str:
         return f"ServerRecord(pid={self.pid}, url={self.url!r}, token='***')"

@@ -1,0 +1,164 @@
+"""The desired state: which models and versions should serve, one small JSON file per model.
+
+A change is first appended to the model's history, with the whole state that it makes, and then written to the model's
+file. So the history is the write-ahead log: where a process ended between the two, the next start finishes the change.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from pathlib import Path
+
+from msgspec.structs import replace
+
+from maas_jupyter import schema
+from maas_jupyter.errors import BundleError, MaasError
+from maas_jupyter.schema import Action, HistoryEntry, ServedModel, check_name
+from maas_jupyter.serving.control import traffic
+from maas_jupyter.serving.control.history import History
+
+log = logging.getLogger(__name__)
+
+
+class DesiredState:
+    """The folders ``models/`` and ``history/`` of a server's home.
+
+    Written by one process at a time, the one that holds the home's lock; read by any.
+    """
+
+    def __init__(self, home: Path) -> None:
+        self._folder = home / "models"
+        self.history = History(home)
+
+    def _path(self, name: str) -> Path:
+        return self._folder / f"{check_name(name)}.json"
+
+    def read(self) -> tuple[dict[str, ServedModel], dict[str, str]]:
+        """Read everything.
+
+        Returns
+        -------
+        models : dict of str to ServedModel
+            The models whose file is sound.
+        broken : dict of str to str
+            The other files' names, and what is wrong with each: one bad file never hides the others.
+        """
+        models: dict[str, ServedModel] = {}
+        broken: dict[str, str] = {}
+        for name in self._names():
+            try:
+                models[name] = self._read(name)
+            except (MaasError, OSError) as error:
+                broken[name] = error.message if isinstance(error, MaasError) else str(error)
+        return models, broken
+
+    def _names(self) -> list[str]:
+        if not self._folder.is_dir():
+            return []
+        with os.scandir(self._folder) as files:
+            # One that begins with a dot is a file that is being written.
+            names = (file.name for file in files if file.name.endswith(".json") and not file.name.startswith("."))
+            return sorted(name.removesuffix(".json") for name in names)
+
+    def _read(self, name: str) -> ServedModel:
+        path = f"{self._folder}{os.sep}{name}.json"
+        with open(path, "rb", buffering=0) as file:  # noqa: PTH123  ten thousand of them are read at a start
+            data = file.read()
+        model = schema.decode(data, ServedModel, where=path)
+        if model.name != name or not model.versions:
+            raise BundleError(f"{path} describes '{model.name}' with {len(model.versions)} versions.")
+        return model
+
+    def recover(self) -> tuple[dict[str, ServedModel], dict[str, str], dict[str, set[str]]]:
+        """Read everything after finishing the changes that the last process left unfinished; for a start.
+
+        Returns
+        -------
+        models, broken : dict
+            As of `read`. A broken file whose model has a history is written anew.
+        kept : dict of str to set of str
+            By model, withdrawn ones included, the digests of the bundles that it may still need.
+        """
+        for path in self._folder.glob(".*.json.*"):
+            path.unlink()  # was being written
+        models, broken = self.read()
+        kept: dict[str, set[str]] = {}
+        for name in self.history.names():
+            try:
+                recent = self.history.recover(name)
+                present = models.get(name)
+                if recent and (present is None or present.revision < recent[-1].revision):
+                    present = self._finish(name, recent[-1])
+                    broken.pop(name, None)
+                    models.pop(name, None)
+                    if present is not None:
+                        models[name] = present
+                kept[name] = traffic.kept(present, recent)
+            except (MaasError, OSError) as error:
+                log.error("the history of %s cannot be used: %s", name, error)
+        for name in models.keys() - kept.keys():
+            kept[name] = traffic.kept(models[name], [])
+        return models, broken, kept
+
+    def _finish(self, name: str, entry: HistoryEntry) -> ServedModel | None:
+        if entry.model is not None:
+            self._write(entry.model)
+            log.warning("model %s: its change %d was finished", name, entry.revision)
+        elif self._path(name).exists():
+            self._path(name).unlink()
+            log.warning("model %s: its withdrawal was finished", name)
+        return entry.model
+
+    def commit(
+        self, name: str, action: Action, model: ServedModel | None, *, by: str, user: str = "", reason: str = ""
+    ) -> ServedModel | None:
+        """Make a change, all of it or nothing.
+
+        Parameters
+        ----------
+        name : str
+            Which model.
+        action : Action
+            What the history calls the change.
+        model : ServedModel, optional
+            The state from now on; None forgets the model.
+        by, user, reason : str
+            As of `HistoryEntry`.
+
+        Returns
+        -------
+        ServedModel or None
+            The state with its revision, which is greater than any that the model had.
+
+        Raises
+        ------
+        OSError
+            If it cannot be written, for example because the disk is full; then nothing has changed.
+        """
+        revision = self._revision(name) + 1
+        if model is not None:
+            model = replace(model, revision=revision)
+        before = self.history.append(name, HistoryEntry(revision, time.time(), action, by, model, user, reason))
+        try:
+            if model is None:
+                self._path(name).unlink(missing_ok=True)
+            else:
+                self._write(model)
+        except BaseException:
+            self.history.truncate(name, before)
+            raise
+        return model
+
+    def _revision(self, name: str) -> int:
+        """Return the last revision of a model, whatever of its two files is left."""
+        recent = self.history.recent(name)
+        revision = recent[-1].revision if recent else 0
+        try:
+            return max(revision, self._read(name).revision)
+        except (MaasError, FileNotFoundError):
+            return revision
+
+    def _write(self, model: ServedModel) -> None:
+        schema.write_atomic(self._path(model.name), schema.encode(model))

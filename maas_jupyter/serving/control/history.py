@@ -1,0 +1,150 @@
+"""What served when, with which weights, by whom and why: one append-only file of JSON lines per model."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import msgspec
+
+from maas_jupyter.errors import BundleError
+from maas_jupyter.schema import HistoryEntry, check_name
+
+#: Bytes at the end of a history that `History.recent` reads; about a hundred entries.
+_TAIL = 1 << 16
+
+_DECODER = msgspec.json.Decoder(HistoryEntry)
+
+
+class History:
+    """The folder ``history/`` of a server's home. Files only grow, but for a last line that was not written to its end.
+
+    Written by one process at a time, the one that holds the home's lock; read by any.
+    """
+
+    def __init__(self, home: Path) -> None:
+        self._folder = home / "history"
+
+    def _path(self, name: str) -> Path:
+        return self._folder / f"{check_name(name)}.jsonl"
+
+    def names(self) -> list[str]:
+        """Return the names of all models that ever served."""
+        if not self._folder.is_dir():
+            return []
+        with os.scandir(self._folder) as files:
+            return [file.name.removesuffix(".jsonl") for file in files if file.name.endswith(".jsonl")]
+
+    def read(self, name: str) -> list[HistoryEntry]:
+        """Return every entry of a model, oldest first; none where it never served.
+
+        Raises
+        ------
+        BundleError
+            If a line other than the last one is damaged.
+        """
+        try:
+            data = self._path(name).read_bytes()
+        except FileNotFoundError:
+            return []
+        lines = data[: _whole(data)].splitlines()
+        entries = []
+        for number, line in enumerate(lines, 1):
+            try:
+                entries.append(_DECODER.decode(line))
+            except msgspec.DecodeError as error:
+                raise BundleError(
+                    f"Line {number} of {self._path(name)} is damaged: {error}",
+                    hint="Remove that line; then publish the version that should serve.",
+                ) from error
+        return entries
+
+    def recent(self, name: str) -> list[HistoryEntry]:
+        """Return the last entries of a model, oldest first, as far back as lines are sound; about a hundred at most."""
+        return self._recent(name, cut=False)
+
+    def recover(self, name: str) -> list[HistoryEntry]:
+        """Cut off a last line that was not written to its end, and return the last entries."""
+        return self._recent(name, cut=True)
+
+    def _recent(self, name: str, *, cut: bool) -> list[HistoryEntry]:
+        path = f"{self._folder}{os.sep}{check_name(name)}.jsonl"
+        try:
+            with open(path, "rb", buffering=0) as file:  # noqa: PTH123  ten thousand of them are read at a start
+                size = file.seek(0, os.SEEK_END)
+                file.seek(max(0, size - _TAIL))
+                data = file.read()
+                if size > _TAIL:
+                    _, _, data = data.partition(b"\n")
+                    if b"\n" not in data:  # the last line is longer than the tail
+                        file.seek(0)
+                        data = file.read()
+        except FileNotFoundError:
+            return []
+        whole = _whole(data)
+        if cut and whole < len(data):
+            os.truncate(path, size - len(data) + whole)
+        entries: list[HistoryEntry] = []
+        for line in reversed(data[:whole].splitlines()):
+            try:
+                entries.append(_DECODER.decode(line))
+            except msgspec.DecodeError:
+                break
+        return entries[::-1]
+
+    def append(self, name: str, entry: HistoryEntry) -> int:
+        """Write an entry through to the disk, or nothing.
+
+        Returns
+        -------
+        int
+            The file's size before, for `truncate`.
+
+        Raises
+        ------
+        OSError
+            If it cannot be written, for example because the disk is full.
+        """
+        path = self._path(name)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        new = not path.exists()
+        if not new:
+            self.recover(name)
+        with path.open("ab", buffering=0) as file:
+            size = file.seek(0, os.SEEK_END)
+            try:
+                data = msgspec.json.encode(entry) + b"\n"
+                while data:
+                    data = data[file.write(data) :]
+                os.fsync(file.fileno())
+            except BaseException:
+                file.truncate(size)
+                raise
+        if new:
+            _sync(path.parent)
+        return size
+
+    def truncate(self, name: str, size: int) -> None:
+        """Take back the entry that `append` wrote last, given what it returned."""
+        os.truncate(self._path(name), size)
+
+
+def _whole(data: bytes) -> int:
+    """Return how many bytes of a history are there, up to the end of its last line that is whole and sound."""
+    end = data.rfind(b"\n") + 1
+    start = data.rfind(b"\n", 0, end - 1) + 1 if end else 0
+    try:
+        if end:
+            _DECODER.decode(data[start:end])
+    except msgspec.DecodeError:
+        return start  # ended by chance with a line's end: what a power cut leaves is arbitrary
+    return end
+
+
+def _sync(folder: Path) -> None:
+    """Write a folder's list of files through to the disk."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,63 @@
+"""How long bundles stay: while a model serves them or may be rolled back to them, or an operation works with them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+
+from maas_jupyter.serving.control.quarantine import Quarantine
+from maas_jupyter.serving.store import BundleStore
+
+
+class Retention:
+    """Counts what needs each bundle, and deletes a bundle that nothing needs any more.
+
+    Parameters
+    ----------
+    store : BundleStore
+        Where the bundles are.
+    quarantine : Quarantine
+        Forgets with a bundle how it loaded.
+    """
+
+    def __init__(self, store: BundleStore, quarantine: Quarantine) -> None:
+        self._store = store
+        self._quarantine = quarantine
+        self._kept: dict[str, set[str]] = {}
+        self._uses: Counter[str] = Counter()
+        self._deleting = asyncio.Lock()
+
+    async def open(self, kept: dict[str, set[str]]) -> None:
+        """Begin with what each model needs, by its name; every other bundle is deleted."""
+        self._kept = kept
+        for digests in kept.values():
+            self._uses.update(digests)
+        await asyncio.to_thread(self._store.sweep, self._uses.keys())
+        await asyncio.to_thread(self._quarantine.sweep, self._uses.keys())
+
+    async def keep(self, name: str, digests: set[str]) -> None:
+        """Replace what a model needs."""
+        before, self._kept[name] = self._kept.get(name, set()), digests
+        self._uses.update(digests - before)
+        await self._drop(before - digests)
+
+    @asynccontextmanager
+    async def hold(self, digest: str) -> AsyncIterator[None]:
+        """Keep a bundle while an operation works with it."""
+        async with self._deleting:  # whoever looks for it now finds it whole, or not at all
+            self._uses[digest] += 1
+        try:
+            yield
+        finally:
+            await self._drop([digest])
+
+    async def _drop(self, digests: Iterable[str]) -> None:
+        async with self._deleting:
+            for digest in digests:
+                self._uses[digest] -= 1
+                if not self._uses[digest]:
+                    del self._uses[digest]
+                    await asyncio.to_thread(self._store.delete, digest)
+                    await asyncio.to_thread(self._quarantine.forget, digest)

@@ -1,0 +1,673 @@
+"""The operations of the control plane, with a real repository behind it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import shutil
+
+import numpy as np
+import pytest
+from bundles import Bundles, linear_softmax
+from control_parts import Moods, place, quarantined
+from test_control_desired import fill, small_disk  # noqa: F401
+
+from maas_jupyter import schema
+from maas_jupyter.errors import BundleError, Conflict, InvalidInput, NotFound, Unavailable
+from maas_jupyter.schema import ChangeRequest, ProbeRecord, PublishRequest, ServedModel
+from maas_jupyter.serving.control.plane import ControlPlane
+from maas_jupyter.serving.metrics import Metrics
+from maas_jupyter.serving.repository import ModelRepository
+
+ASKED = ChangeRequest("ada", "because")
+
+
+class Server:
+    """A control plane over one repository, as an application that another host mounts has it."""
+
+    def __init__(self, home, **options):
+        self.home = home
+        self.repository = ModelRepository(home, Metrics())
+        self.plane = ControlPlane(home, self.repository, **options)
+        self.bundles = Bundles(home.parent / "made" / str(id(self)))
+
+    def bundle(self, scale=1.0, **fields):
+        return place(self.home, self.bundles.make(linear_softmax(scale), **fields))
+
+    async def publish(self, version, digest=None, *, name="digits", **how):
+        digest = digest or self.bundle(float(version))
+        return await self.plane.publish(name, PublishRequest(version, digest, **how), "me")
+
+    async def promote(self, name="digits"):
+        return await self.plane.promote(name, ASKED, "me")
+
+    async def rollback(self, name="digits"):
+        return await self.plane.rollback(name, ASKED, "me")
+
+    async def unpublish(self, name="digits"):
+        return await self.plane.unpublish(name, ASKED, "me")
+
+    async def states(self, name="digits"):
+        return {row.version: row.state for row in (await self.plane.model_status(name)).versions}
+
+    async def actions(self, name="digits"):
+        return [entry.action for entry in await self.plane.history(name)]
+
+    def weights(self, name="digits"):
+        """What the repository really serves."""
+        return self.repository.router(name).weights
+
+    def answers(self, version, scale, name="digits"):
+        loaded = self.repository.router(name).pick(version)
+        got = loaded.servable.run({"x": np.ones((1, 4), np.float32)})["scores"]
+        logits = np.ones((1, 4), np.float32) @ (np.arange(12, dtype=np.float32).reshape(4, 3) / 10 * np.float32(scale))
+        expected = np.exp(logits) / np.exp(logits).sum()
+        return bool(np.allclose(got, expected, atol=1e-5))
+
+    def desired(self, name="digits"):
+        path = self.home / "models" / f"{name}.json"
+        return schema.decode(path.read_bytes(), ServedModel, where="") if path.exists() else None
+
+    def stored(self):
+        return {path.name for path in (self.home / "bundles").glob("[0-9a-f]*")}
+
+
+@contextlib.asynccontextmanager
+async def started(home, **options):
+    server = Server(home, **options)
+    home.mkdir(exist_ok=True)
+    await server.plane.open()
+    await server.plane.reconcile()
+    try:
+        yield server
+    finally:
+        await server.plane.close()
+        await server.repository.close()
+
+
+def scenario(home, play, **options):
+    """Run a scene on a server of its own."""
+
+    async def run():
+        async with started(home, **options) as server:
+            return await play(server)
+
+    return asyncio.run(run())
+
+
+@pytest.fixture
+def moods(tmp_path, monkeypatch):
+    return Moods(tmp_path / "plugin", monkeypatch)
+
+
+# -- traffic ----------------------------------------------------------------------------------------------------------
+
+
+def test_canary_shadow_promote_rollback_and_the_record_of_it(server_home):
+    async def play(server):
+        await server.publish("1")
+        assert server.weights() == {"1": 100}
+        status = await server.publish("2", canary=10, user="ada", reason="try it")
+        assert [(row.version, row.weight, row.state) for row in status.versions] == [
+            ("1", 90, "ready"),
+            ("2", 10, "ready"),
+        ]
+        assert server.weights() == {"1": 90, "2": 10}
+        assert server.answers("1", 1.0)
+        assert server.answers("2", 2.0)
+        status = await server.publish("3", shadow=True)
+        assert [(row.version, row.weight, row.shadow) for row in status.versions] == [
+            ("1", 90, False),
+            ("2", 10, False),
+            ("3", 0, True),
+        ]
+        assert server.repository.router("digits").shadow == "3"
+        await server.promote()
+        assert server.weights() == {"2": 100, "3": 0}
+        await server.rollback()
+        assert server.weights() == {"1": 90, "2": 10, "3": 0}
+        await server.rollback()
+        await server.rollback()
+        assert server.weights() == {"1": 100}
+        with pytest.raises(Conflict):
+            await server.rollback()
+        entries = await server.plane.history("digits")
+        assert [(entry.revision, entry.action) for entry in entries] == list(
+            enumerate(["publish", "canary", "shadow", "promote", "rollback", "rollback", "rollback"], 1)
+        )
+        assert (entries[1].by, entries[1].user, entries[1].reason) == ("me", "ada", "try it")
+        assert (entries[3].user, entries[3].reason) == ("ada", "because")
+        assert entries[-1].model == server.desired()
+        assert all(entry.time > 0 for entry in entries)
+
+    scenario(server_home, play)
+
+
+def test_publish_what_serves_changes_nothing(server_home):
+    async def play(server):
+        digest = server.bundle()
+        first = await server.publish("1", digest)
+        assert await server.publish("1", digest) == first
+        await server.publish("2", canary=10)
+        await server.publish("2", server.bundle(2.0), canary=10)
+        assert await server.actions() == ["publish", "canary"]
+        await server.publish("2", server.bundle(2.0), canary=20)
+        assert await server.actions() == ["publish", "canary", "canary"]
+
+    scenario(server_home, play)
+
+
+def test_the_same_version_with_another_bundle_replaces_it(server_home):
+    async def play(server):
+        await server.publish("1", server.bundle(1.0))
+        await server.publish("1", server.bundle(5.0))
+        assert server.answers("1", 5.0)
+        await server.rollback()
+        assert server.answers("1", 1.0)
+
+    scenario(server_home, play)
+
+
+def test_what_cannot_be_asked_for(server_home):
+    async def play(server):
+        digest = server.bundle()
+        for error, name, request in (
+            (InvalidInput, ".x", PublishRequest("1", digest)),
+            (InvalidInput, "digits", PublishRequest("a/b", digest)),
+            (InvalidInput, "digits", PublishRequest("1", "../x")),
+            (InvalidInput, "digits", PublishRequest("1", digest, canary=10, shadow=True)),
+            (Conflict, "digits", PublishRequest("1", digest, canary=10)),
+            (Conflict, "digits", PublishRequest("1", digest, shadow=True)),
+            (NotFound, "digits", PublishRequest("1", "0" * 64)),
+        ):
+            with pytest.raises(error):
+                await server.plane.publish(name, request, "me")
+        for operation in (server.promote, server.rollback, server.unpublish):
+            with pytest.raises(NotFound, match="There is no model 'digits'"):
+                await operation()
+        for operation in (server.plane.load, server.plane.unload):
+            with pytest.raises(NotFound):
+                await operation("digits", "me")
+        for operation in (server.plane.history, server.plane.model_status):
+            with pytest.raises(NotFound):
+                await operation("digits")
+        assert (await server.plane.status()).models == []
+        await server.publish("1")
+        with pytest.raises(NotFound, match="Did you mean 'digits'"):
+            await server.plane.model_status("digit")
+        with pytest.raises(Conflict):
+            await server.promote()
+        with pytest.raises(Conflict, match="part of another program"):
+            await server.plane.shutdown()
+        assert await server.actions() == ["publish"]
+
+    scenario(server_home, play)
+
+
+def test_unpublish_leaves_the_history(server_home):
+    async def play(server):
+        await server.publish("1")
+        await server.unpublish()
+        assert server.desired() is None
+        assert server.repository.names() == []
+        assert await server.actions() == ["publish", "unpublish"]
+        await server.publish("2")
+        assert [entry.revision for entry in await server.plane.history("digits")] == [1, 2, 3]
+        with pytest.raises(Conflict):
+            await server.rollback()
+
+    scenario(server_home, play)
+
+
+def test_load_and_unload(server_home):
+    async def play(server):
+        await server.publish("1")
+        await server.publish("2", canary=10)
+        await server.plane.unload("digits", "me")
+        assert await server.states() == {"1": "unloaded", "2": "unloaded"}
+        with pytest.raises(Unavailable, match="not in memory"):
+            server.repository.router("digits")
+        with pytest.raises(Conflict):
+            await server.promote()
+        await server.plane.unload("digits", "me")
+        await server.plane.load("digits", "me")
+        await server.plane.load("digits", "me")
+        assert server.weights() == {"1": 90, "2": 10}
+        assert await server.actions() == ["publish", "canary", "unload", "load"]
+        await server.plane.unload("digits", "me")
+        await server.publish("1", server.bundle(1.0))
+        assert server.weights() == {"1": 100}
+
+    scenario(server_home, play)
+
+
+def test_operations_on_one_model_come_one_after_the_other_and_on_several_side_by_side(server_home, moods):
+    async def play(server):
+        moods.are("hang")
+        slow = asyncio.create_task(server.publish("1", server.bundle(runtime="moody"), name="slow"))
+        while not moods.pids():
+            await asyncio.sleep(0.01)
+        digests = [server.bundle(float(scale)) for scale in range(1, 6)]
+        await asyncio.gather(*(server.publish(str(number), digest) for number, digest in enumerate(digests)))
+        assert list(server.weights().values()) == [100]
+        assert [entry.revision for entry in await server.plane.history("digits")] == [1, 2, 3, 4, 5]
+        assert not slow.done()
+        assert await server.states("slow") == {"1": "loading"}
+        with pytest.raises(Unavailable, match="not ready"):
+            server.repository.router("slow")
+        slow.cancel()
+
+    scenario(server_home, play)
+
+
+def test_an_operation_whose_caller_goes_away_is_carried_through(server_home):
+    async def play(server):
+        asked = asyncio.create_task(server.publish("1"))
+        while "digits" not in {model.name for model in (await server.plane.status()).models}:
+            await asyncio.sleep(0)
+        asked.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await asked
+        await server.publish("2", canary=10)  # comes after it
+        assert server.weights() == {"1": 90, "2": 10}
+
+    scenario(server_home, play)
+
+
+# -- bundles that do not load -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("mood", ["abort", "hang", "refuse", "refuse in the server"])
+def test_a_bundle_that_does_not_load_leaves_what_serves(server_home, moods, mood):
+    async def play(server):
+        await server.publish("1")
+        await server.publish("2", canary=20)
+        moods.are(mood)
+        digest = server.bundle(3.0, runtime="moody")
+        for how in ({}, {"canary": 30}, {"shadow": True}):
+            digest = server.bundle(3.0, runtime="moody")
+            with pytest.raises(BundleError) as caught:
+                await server.publish("3", digest, **how)
+            assert server.weights() == {"1": 80, "2": 20}
+            assert await server.states() == {"1": "ready", "2": "ready", "3": "failed"}
+            row = server.repository.status("digits").versions[-1]
+            assert (row.version, row.state, row.reason) == ("3", "failed", caught.value.message)
+        assert digest not in server.stored()
+        if mood != "refuse in the server":
+            assert quarantined(server_home, digest) in row.reason
+        assert server.desired().revision == 2
+        assert await server.actions() == ["publish", "canary"]
+        moods.are("fine")
+        await server.publish("3", server.bundle(3.0, runtime="moody"))
+        assert await server.states() == {"3": "ready"}
+        assert quarantined(server_home, digest) == ""
+
+    scenario(server_home, play, load_seconds=1.0 if mood == "hang" else 60)
+
+
+def test_a_first_publish_that_fails_leaves_nothing(server_home, moods):
+    async def play(server):
+        moods.are("abort")
+        with pytest.raises(BundleError, match="SIGABRT"):
+            await server.publish("1", server.bundle(runtime="moody"))
+        assert (await server.plane.status()).models == []
+        assert server.repository.names() == []
+        assert server.stored() == set()
+        with pytest.raises(NotFound):
+            await server.plane.history("digits")
+
+    scenario(server_home, play)
+
+
+def test_a_bundle_is_probed_once(server_home, moods):
+    async def play(server):
+        await server.publish("1", server.bundle(runtime="moody"))
+        assert moods.loads() == ["probe", "server"]
+        await server.publish("1", server.bundle(runtime="moody"), name="other")
+        assert moods.loads() == ["server"]
+
+    async def restart(server):
+        assert moods.loads() == ["server", "server"]
+        assert server.weights() == {"1": 100}
+
+    scenario(server_home, play)
+    scenario(server_home, restart)
+
+
+def test_a_restart_loads_nothing_that_is_quarantined(server_home, moods):
+    async def play(server):
+        await server.publish("1", name="good")
+        await server.publish("1")
+        await server.publish("2", server.bundle(runtime="moody"), canary=10)
+        moods.loads()
+
+    scenario(server_home, play)
+    # As after an upgrade with which the bundle crashes: what its probe found no longer counts.
+    (record,) = (path for path in (server_home / "probes").iterdir() if "moody" in path.read_text())
+    old = schema.decode(record.read_bytes(), ProbeRecord, where="")
+    record.write_bytes(schema.encode(ProbeRecord(runtime="moody", versions={**old.versions, "maas-moody": "0.9"})))
+    moods.are("abort")
+
+    async def restart(server):
+        assert await server.states() == {"1": "ready", "2": "failed"}
+        assert await server.states("good") == {"1": "ready"}
+        assert server.weights() == {"1": 90}
+        return moods.loads()
+
+    assert scenario(server_home, restart) == ["probe"]
+    moods.are("fine")
+    assert scenario(server_home, restart) == []  # quarantined, so not even tried
+
+    async def ask_again(server):
+        await server.publish("2", server.bundle(runtime="moody"), canary=10)
+        assert server.weights() == {"1": 90, "2": 10}
+        assert moods.loads() == ["probe", "server"]
+        assert await server.actions() == ["publish", "canary"]
+
+    scenario(server_home, ask_again)
+
+
+def test_quarantine_of_a_bundle_that_a_worker_died_of(server_home, moods):
+    async def play(server):
+        digest = server.bundle(runtime="moody")
+        await server.publish("1", digest)
+        await server.publish("1", digest, name="other")
+        await server.publish("1", name="good")
+        await server.plane.quarantine(digest, "A worker died of it.")
+        for name in ("digits", "other"):
+            assert await server.states(name) == {"1": "failed"}
+            with pytest.raises(Unavailable, match="A worker died of it"):
+                server.repository.router(name)
+        assert server.weights("good") == {"1": 100}
+        moods.loads()
+
+    async def restart(server):
+        assert await server.states() == await server.states("other") == {"1": "failed"}
+        assert moods.loads() == []
+        await server.plane.load("other", "me")
+        assert await server.states("other") == {"1": "ready"}
+
+    scenario(server_home, play)
+    scenario(server_home, restart)
+
+
+def test_a_version_that_failed_at_the_start_does_not_stop_traffic_changes(server_home, moods):
+    async def play(server):
+        await server.publish("1", server.bundle(runtime="moody"))
+        await server.publish("2", canary=10)
+
+    async def restart(server):
+        assert await server.states() == {"1": "failed", "2": "ready"}
+        with pytest.raises(BundleError, match="not today"):
+            await server.publish("1", server.bundle(runtime="moody"))
+        assert server.weights() == {"2": 10}
+        await server.publish("3", shadow=True)
+        assert await server.states() == {"1": "failed", "2": "ready", "3": "ready"}
+        with pytest.raises(BundleError, match="not today"):
+            await server.rollback()  # to a state in which it had more
+        await server.promote()
+        assert server.weights() == {"2": 100, "3": 0}
+
+    scenario(server_home, play)
+    moods.are("refuse in the server")
+    scenario(server_home, restart)
+
+
+def test_load_needs_one_version_that_loads(server_home, moods):
+    async def play(server):
+        await server.publish("1", server.bundle(runtime="moody"))
+        await server.plane.unload("digits", "me")
+        moods.are("refuse in the server")
+        with pytest.raises(BundleError, match="not today"):
+            await server.plane.load("digits", "me")
+        assert await server.states() == {"1": "unloaded"}
+        moods.are("fine")
+        await server.publish("2")
+        await server.publish("1", server.bundle(runtime="moody"), canary=10)
+        await server.plane.unload("digits", "me")
+        moods.are("refuse in the server")
+        await server.plane.load("digits", "me")
+        assert await server.states() == {"2": "ready", "1": "failed"}
+        assert server.weights() == {"2": 90}
+
+    scenario(server_home, play)
+
+
+# -- bundles on the disk ----------------------------------------------------------------------------------------------
+
+
+def test_bundles_stay_while_a_rollback_may_need_them(server_home):
+    async def play(server):
+        digests = [server.bundle(float(number)) for number in range(8)]
+        for number, digest in enumerate(digests):
+            await server.publish(str(number), digest)
+        assert server.stored() == set(digests[3:])
+        assert {path.stem for path in (server_home / "probes").iterdir()} == set(digests[3:])
+        for number in (6, 5, 4, 3):
+            await server.rollback()
+            assert server.weights() == {str(number): 100}
+        with pytest.raises(Conflict, match="is gone"):
+            await server.rollback()
+        assert server.weights() == {"3": 100}
+
+    scenario(server_home, play)
+
+
+def test_a_start_sweeps_what_nothing_needs(server_home):
+    async def play(server):
+        await server.publish("1")
+        await server.publish("2")
+        return server.stored()
+
+    needed = scenario(server_home, play)
+    stray = place(server_home, Bundles(server_home.parent / "stray").make(linear_softmax(9)))
+    (server_home / "probes" / f"{stray}.json").write_text("{}")
+
+    async def restart(server):
+        assert server.stored() == needed
+        assert {path.stem for path in (server_home / "probes").iterdir()} == needed
+        await server.rollback()
+
+    scenario(server_home, restart)
+
+
+def test_a_bundle_that_two_models_share(server_home):
+    async def play(server):
+        digest = server.bundle()
+        await server.publish("1", digest, name="a")
+        await server.publish("1", digest, name="b")
+        for scale in range(2, 7):
+            await server.publish(str(scale), name="a")
+        assert digest in server.stored()
+        for scale in range(2, 7):
+            await server.publish(str(scale), name="b")
+        assert digest not in server.stored()
+
+    scenario(server_home, play)
+
+
+@pytest.mark.parametrize("damage", ["altered", "gone"])
+def test_a_bundle_that_is_damaged_while_the_server_rests(server_home, damage):
+    async def play(server):
+        await server.publish("1", name="good")
+        digest = server.bundle(3.0)
+        await server.publish("1", digest)
+        return digest
+
+    digest = scenario(server_home, play)
+    if damage == "altered":
+        (server_home / "bundles" / digest / "model.onnx").write_bytes(b"X")
+    else:
+        shutil.rmtree(server_home / "bundles" / digest)
+
+    async def restart(server):
+        assert await server.states() == {"1": "failed"}
+        assert await server.states("good") == {"1": "ready"}
+        assert digest not in server.stored()
+        await server.publish("1", server.bundle(3.0))
+        assert server.answers("1", 3.0)
+
+    scenario(server_home, restart)
+
+
+# -- starts -----------------------------------------------------------------------------------------------------------
+
+
+def test_a_restart_serves_the_same(server_home):
+    async def play(server):
+        await server.publish("1")
+        await server.publish("2", canary=30)
+        await server.publish("3", shadow=True)
+        await server.publish("1", name="resting")
+        await server.plane.unload("resting", "me")
+        await server.publish("1", name="gone")
+        await server.unpublish("gone")
+        return await server.plane.status()
+
+    async def restart(server):
+        assert server.weights() == {"1": 70, "2": 30, "3": 0}
+        assert server.repository.router("digits").shadow == "3"
+        assert not server.repository.model("resting").loaded
+        return await server.plane.status()
+
+    assert scenario(server_home, play).models == scenario(server_home, restart).models
+
+
+def test_known_before_they_are_loaded(server_home):
+    async def play(server):
+        await server.publish("1")
+
+    async def restart():
+        server = Server(server_home)
+        await server.plane.open()
+        assert await server.states() == {"1": "loading"}
+        with pytest.raises(Unavailable, match="loading"):
+            server.repository.router("digits")
+        await server.publish("2", canary=10)  # does not wait for the rest
+        assert server.weights() == {"1": 90, "2": 10}
+        await server.plane.reconcile()
+        assert server.weights() == {"1": 90, "2": 10}
+        await server.repository.close()
+
+    scenario(server_home, play)
+    asyncio.run(restart())
+
+
+def test_one_broken_file_hides_no_other(server_home):
+    async def play(server):
+        await server.publish("1")
+
+    async def restart(server):
+        assert await server.states() == {"1": "ready"}
+        assert await server.states("bad") == {"": "failed"}
+        for operation in (server.promote, server.rollback):
+            with pytest.raises(Conflict, match="not known"):
+                await operation("bad")
+        with pytest.raises(BundleError):
+            await server.publish("1", place(server_home, server.bundles.write(b"", linear_softmax()[1])), name="bad")
+        assert await server.states("bad") == {"": "failed"}
+        await server.publish("1", name="bad")
+        assert server.weights("bad") == {"1": 100}
+        await server.unpublish("worse")
+        assert not (server_home / "models" / "worse.json").exists()
+
+    scenario(server_home, play)
+    for name in ("bad", "worse"):
+        (server_home / "models" / f"{name}.json").write_text("{")
+    scenario(server_home, restart)
+
+
+class NoWorkers:
+    """All workers, while there is none."""
+
+    def __init__(self):
+        self.told = {}
+
+    async def prepare(self, name, served):
+        raise Unavailable("Every worker ended while it loaded the bundle.")
+
+    async def apply(self, model, others):
+        self.told[model.name] = model, others
+
+    async def forget(self, name):
+        self.told.pop(name, None)
+
+
+def test_a_start_before_the_workers(server_home):
+    async def play(server):
+        await server.publish("1")
+        await server.publish("1", server.bundle(2.0), name="damaged")
+        return server.bundle(2.0)
+
+    digest = scenario(server_home, play)
+    (server_home / "bundles" / digest / "model.onnx").write_bytes(b"X")
+
+    async def restart():
+        workers = NoWorkers()
+        plane = ControlPlane(server_home, workers)
+        await plane.open()
+        await plane.reconcile()
+        model, others = workers.told["digits"]
+        assert [served.version for served in model.versions] == ["1"]
+        assert others == []
+        _, (row,) = workers.told["damaged"]
+        assert (row.version, row.state) == ("1", "failed")
+        with pytest.raises(Unavailable):
+            await plane.publish("new", PublishRequest("1", model.versions[0].digest), "me")
+        assert set(workers.told) == {"digits", "damaged"}
+
+    asyncio.run(restart())
+
+
+# -- the disk, the log, the end ---------------------------------------------------------------------------------------
+
+
+def test_a_full_disk(small_disk):  # noqa: F811
+    home = small_disk / "home"
+
+    async def play(server):
+        server.bundles = Bundles(small_disk.parent / "made")
+        await server.publish("1")
+        digest = server.bundle(2.0)
+        filler = fill(small_disk)
+        for operation in (server.plane.unload("digits", "me"), server.publish("2", digest)):
+            with pytest.raises(Unavailable, match="no room on its disk") as caught:
+                await operation
+            assert "Free space" in caught.value.hint
+            assert server.weights() == {"1": 100}
+            assert await server.actions() == ["publish"]
+            assert server.desired().revision == 1
+        assert await server.states() == {"1": "ready", "2": "failed"}
+        filler.unlink()
+        await server.publish("2", server.bundle(2.0))
+        assert server.weights() == {"2": 100}
+
+    scenario(home, play)
+
+
+def test_logs(server_home):
+    async def play(server):
+        assert await server.plane.logs(5) == []
+        log = server_home / "server.log"
+        log.write_text("one\ntwo\nthree")
+        assert await server.plane.logs(2) == ["two", "three"]
+        assert await server.plane.logs(0) == []
+        assert await server.plane.logs(100) == ["one", "two", "three"]
+        log.write_bytes(b"\xff\n" + b"".join(b"%d %s\n" % (number, b"x" * 500) for number in range(2000)))
+        found = await server.plane.logs(700)
+        assert [line.split()[0] for line in found] == [str(number) for number in range(1300, 2000)]
+        assert (await server.plane.logs(5000))[0] == "\ufffd"
+
+    scenario(server_home, play)
+
+
+def test_shutdown_and_counts(server_home):
+    stopped = []
+
+    async def play(server):
+        await server.publish("1")
+        await server.plane.shutdown()
+        assert (await server.plane.counts()).loaded == {"digits": 1}
+
+    scenario(server_home, play, stop=lambda: stopped.append(True))
+    assert stopped == [True]
