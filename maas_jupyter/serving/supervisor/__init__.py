@@ -1,0 +1,1 @@
+"""The server as processes: one that supervises, and workers that answer requests."""

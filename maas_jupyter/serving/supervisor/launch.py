@@ -1,0 +1,160 @@
+"""The system's side of a server: its lock, its ports, its processes. Imports nothing that takes time.
+
+The first worker is started from here before the supervisor has imported what it needs itself.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+from maas_jupyter.errors import Unavailable
+from maas_jupyter.serving.environment import child_environment
+from maas_jupyter.serving.options import ServerOptions
+from maas_jupyter.serving.record import lock_path
+
+#: Connections that may wait until a worker accepts them.
+BACKLOG = 2048
+#: What a worker that accepts no connections has in the numbers that all workers see.
+NOT_ACCEPTING = (1 << 32) - 1
+#: How long the workers of a supervisor that was killed may take to leave its ports.
+PREDECESSOR_SECONDS = 3.0
+
+
+class AlreadyRuns(Unavailable):
+    """Another server holds the home."""
+
+
+def hold(home: Path) -> int:
+    """Take the lock of a home, which the system gives back however the process ends; returns its descriptor.
+
+    Raises
+    ------
+    AlreadyRuns
+        If another server holds it.
+    Unavailable
+        If the lock's file cannot be opened.
+    """
+    path = lock_path(home)
+    try:
+        home.mkdir(mode=0o700, parents=True, exist_ok=True)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    except OSError as error:
+        raise Unavailable(f"The lock {path} cannot be opened: {error}", hint="Choose another --home.") from error
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        os.close(descriptor)
+        raise AlreadyRuns(f"A model server already runs for {home}.", hint="Stop it first, or use another.") from error
+    return descriptor
+
+
+def bind(address: str, port: int, *, share: bool = False) -> socket.socket:
+    """Bind a socket, so that the port is ours before anybody hears of it.
+
+    Parameters
+    ----------
+    address : str
+        IP address.
+    port : int
+        0 takes a free one.
+    share : bool
+        Let other sockets of this user bind the same port, and do not listen: the port is only kept.
+
+    Raises
+    ------
+    Unavailable
+        If it cannot be bound.
+    """
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    deadline = time.monotonic() + PREDECESSOR_SECONDS
+    while True:
+        bound = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+        try:
+            bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if share:
+                bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+            # What is accepted inherits it. Nagle's algorithm would cost 40 ms an answer.
+            bound.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            bound.bind((address, port))
+            if not share:
+                bound.listen(BACKLOG)
+        except OSError as error:
+            bound.close()
+            # The workers of a supervisor that was killed leave the port within a second.
+            if error.errno == errno.EADDRINUSE and port and time.monotonic() < deadline:
+                time.sleep(0.02)
+                continue
+            raise Unavailable(
+                f"{address}:{port} cannot be bound: {error}", hint="Use --port 0 for a free port."
+            ) from error
+        return bound
+
+
+def authority(bound: socket.socket) -> str:
+    """Return ``host:port`` of a bound socket."""
+    host, port = bound.getsockname()[:2]
+    return f"[{host}]:{port}" if bound.family == socket.AF_INET6 else f"{host}:{port}"
+
+
+def reachable(bound: socket.socket) -> str:
+    """Return ``host:port`` under which this machine reaches a bound socket."""
+    host, port = bound.getsockname()[:2]
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
+    return f"[{host}]:{port}" if bound.family == socket.AF_INET6 else f"{host}:{port}"
+
+
+class Launched(NamedTuple):
+    """A worker's process, and this end of its channel."""
+
+    process: subprocess.Popen[bytes]
+    channel: socket.socket
+
+
+def share_memory(workers: int) -> int:
+    """Return a descriptor of memory for numbers that all workers see; see `accept.Shares`."""
+    places = 4 * workers + 64  # for those that drain too
+    descriptor = os.memfd_create("maas-shares") if hasattr(os, "memfd_create") else _unnamed_file()
+    os.write(descriptor, NOT_ACCEPTING.to_bytes(4, sys.byteorder) * places)
+    return descriptor
+
+
+def _unnamed_file() -> int:
+    import tempfile
+
+    with tempfile.TemporaryFile() as file:
+        return os.dup(file.fileno())
+
+
+def launch(options: ServerOptions, listening: socket.socket, shares: int) -> Launched:
+    """Start a worker; it waits for its `Setup`.
+
+    Parameters
+    ----------
+    options : ServerOptions
+        Settings.
+    listening : socket
+        Shared by all workers.
+    shares : int
+        As of `share_memory`.
+    """
+    threads = str(options.inference_threads)
+    environment = {**child_environment(), "OMP_NUM_THREADS": threads, "OPENBLAS_NUM_THREADS": "1"}
+    ours, theirs = socket.socketpair()
+    with theirs:
+        descriptors = (theirs.fileno(), listening.fileno(), shares)
+        process = subprocess.Popen(
+            [sys.executable, "-m", "maas_jupyter.serving.supervisor.worker", *map(str, descriptors)],
+            stdin=subprocess.DEVNULL,
+            env=environment,
+            pass_fds=descriptors,
+            start_new_session=True,  # signals from a terminal are the supervisor's to answer
+        )
+    return Launched(process, ours)
