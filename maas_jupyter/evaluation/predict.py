@@ -7,10 +7,11 @@ from contextlib import contextmanager
 
 import numpy as np
 
-from maas_jupyter import plugins
 from maas_jupyter.bundle import Bundle
 from maas_jupyter.data import Batch
+from maas_jupyter.errors import InvalidInput
 from maas_jupyter.schema import Task
+from maas_jupyter.serving.servable import Servable
 from maas_jupyter.signature import conform
 
 #: The output that carries a task's numbers.
@@ -22,14 +23,24 @@ Predictor = Callable[[Batch], np.ndarray]
 
 @contextmanager
 def loaded(bundle: Bundle) -> Iterator[Predictor]:
-    """Load a bundle and give a function that runs it on a batch."""
-    runtime = plugins.load("runtime", bundle.manifest.runtime)()
-    runtime.load(bundle.folder, bundle.manifest)
-    output = MAIN_OUTPUT[bundle.manifest.task]
+    """Load a bundle and give a function that runs it on a batch.
+
+    Raises
+    ------
+    InvalidInput
+        If the bundle's task has no output that could be compared with targets.
+    """
+    output = MAIN_OUTPUT.get(bundle.manifest.task)
+    if output is None:
+        raise InvalidInput(
+            f"A model of the task '{bundle.manifest.task}' cannot be evaluated.",
+            hint="Evaluate a classifier or a regression.",
+        )
+    servable = Servable.load(bundle)
     try:
-        yield lambda batch: np.asarray(runtime.run(bundle_inputs(bundle, batch))[output])
+        yield lambda batch: np.asarray(servable.run(bundle_inputs(bundle, batch))[output])
     finally:
-        runtime.unload()
+        servable.unload()
 
 
 def bundle_inputs(bundle: Bundle, batch: Batch) -> dict[str, np.ndarray]:

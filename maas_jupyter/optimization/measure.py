@@ -8,12 +8,12 @@ from contextlib import ExitStack
 
 import numpy as np
 
-from maas_jupyter import plugins
 from maas_jupyter.bundle import Bundle
 from maas_jupyter.data import Batch, Data
 from maas_jupyter.evaluation import evaluate_bundle
 from maas_jupyter.evaluation.predict import Predictor, bundle_inputs, loaded
 from maas_jupyter.optimization.comparison import Measurement
+from maas_jupyter.serving.servable import Servable
 
 METRICS = {"classification": "accuracy", "regression": "r2"}
 
@@ -83,13 +83,12 @@ def _speeds(bundles: list[Bundle], data: Data, batch_size: int) -> list[tuple[li
     with ExitStack() as stack:
         turns: list[tuple[Callable[[], object], Callable[[], object]]] = []
         for bundle in bundles:
-            runtime = plugins.load("runtime", bundle.manifest.runtime)()
-            runtime.load(bundle.folder, bundle.manifest)
-            stack.callback(runtime.unload)
+            servable = Servable.load(bundle)
+            stack.callback(servable.unload)
             arrays = bundle_inputs(bundle, rows)
             batch = {name: np.concatenate([array] * repeats)[:batch_size] for name, array in arrays.items()}
             one = {name: array[:1] for name, array in arrays.items()}
-            turns.append((_call(runtime.run, one), _call(runtime.run, batch)))
+            turns.append((_call(servable.run, one), _call(servable.run, batch)))
         taken: list[tuple[list[float], list[float]]] = [([], []) for _ in bundles]
         for turn in range(_TURNS + 1):
             for pair, times in zip(turns, taken, strict=True):

@@ -6,6 +6,7 @@ Weights become int8 in the file; activations are quantized as they come, so no c
 from __future__ import annotations
 
 import logging
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -55,7 +56,11 @@ class DynamicInt8:
                 raise ExportError(f"{self.name} failed: {reason}", hint="The original is unchanged.") from error
         prepared.unlink()
         manifest = msgspec.structs.replace(bundle.manifest, precision="int8", parent=bundle.digest, measurements={})
-        return Bundle.seal(folder, manifest, [MODEL_FILE])
+        # What the server does before the graph, such as a tokenizer, stays as it is.
+        others = [name for name in bundle.manifest.files if name != MODEL_FILE]
+        for name in others:
+            shutil.copyfile(bundle.folder / name, folder / name)
+        return Bundle.seal(folder, manifest, [MODEL_FILE, *others])
 
 
 class DynamicInt8WithConvolutions(DynamicInt8):

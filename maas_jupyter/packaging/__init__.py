@@ -1,6 +1,29 @@
-"""From a torch model to a bundle: export to ONNX, the task's head, numeric validation."""
+"""From a torch model to a bundle: export to ONNX, preprocessing, the task's head, numeric validation.
 
+`package` makes a bundle that takes tensors, `package_text` one that takes raw text, `package_images` one that takes PNG
+and JPEG files, `package_table` one that takes the columns of a table::
+
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    model = Logits(AutoModelForSequenceClassification.from_pretrained(folder))
+    package_text(
+        model, texts, tokenizer, Path("bundle"), max_length=256, task="classification", labels=["good", "bad"]
+    )
+"""
+
+from maas_jupyter.packaging.image import package_images
 from maas_jupyter.packaging.package import Packaged, package
+from maas_jupyter.packaging.table import Categories, package_table
+from maas_jupyter.packaging.text import Logits, MeanPooling, package_text
 from maas_jupyter.packaging.validate import Agreement
 
-__all__ = ["Agreement", "Packaged", "package"]
+__all__ = [
+    "Agreement",
+    "Categories",
+    "Logits",
+    "MeanPooling",
+    "Packaged",
+    "package",
+    "package_images",
+    "package_table",
+    "package_text",
+]

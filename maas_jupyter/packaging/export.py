@@ -7,11 +7,11 @@ import inspect
 import logging
 import re
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from io import StringIO
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -24,8 +24,19 @@ if TYPE_CHECKING:
 #: The name that the module's own output has in the graph, before the task's head.
 RAW_OUTPUT = "maas.raw"
 
+#: The free axes of a tensor by their index; axes that share a ``torch.export.Dim`` are always of the same size.
+Axes = Mapping[int, Any]
 
-def export_onnx(model: nn.Module, inputs: tuple[Tensor, ...]) -> ModelProto:
+
+def only_rows(count: int) -> tuple[Axes, ...]:
+    """Return the axes of tensors whose number of rows is free, and nothing else."""
+    batch = torch.export.Dim("batch")
+    return tuple({0: batch} for _ in range(count))
+
+
+def export_onnx(
+    model: nn.Module, inputs: tuple[Tensor, ...], *, names: Sequence[str], axes: Sequence[Axes]
+) -> ModelProto:
     """Export a module in evaluation mode.
 
     Parameters
@@ -34,11 +45,15 @@ def export_onnx(model: nn.Module, inputs: tuple[Tensor, ...]) -> ModelProto:
         It is left as it is: device, mode and weights.
     inputs : tuple of Tensor
         Real rows, first axis the rows; their number does not matter.
+    names : sequence of str
+        What the graph's inputs are called.
+    axes : sequence of Axes
+        The free axes of each input.
 
     Returns
     -------
     onnx.ModelProto
-        Inputs named after the arguments of ``forward``, one output, any number of rows.
+        With one output, and with any size of the free axes.
 
     Raises
     ------
@@ -52,17 +67,15 @@ def export_onnx(model: nn.Module, inputs: tuple[Tensor, ...]) -> ModelProto:
     example = tuple(
         torch.cat([tensor[:1], tensor[:1]]).cpu() if len(tensor) < 2 else tensor[:2].cpu() for tensor in inputs
     )
-    batch = torch.export.Dim("batch")
-    names = input_names(model, len(example))
     with _quiet():
         try:
             program = torch.onnx.export(
                 still,
                 example,
                 dynamo=True,
-                input_names=names,
+                input_names=list(names),
                 output_names=[RAW_OUTPUT],
-                dynamic_shapes=_dynamic_shapes(still, len(example), batch),
+                dynamic_shapes=_dynamic_shapes(still, axes),
                 verbose=False,
             )
         except Exception as error:
@@ -96,7 +109,7 @@ def input_names(model: nn.Module, count: int) -> list[str]:
     if len(parameters) < count:
         return ["input"] if count == 1 else [f"input_{index}" for index in range(count)]
     # A name that the head's outputs need would make the graph ambiguous.
-    taken = {"label", "scores", "prediction", RAW_OUTPUT}
+    taken = {"label", "scores", "prediction", "output", RAW_OUTPUT}
     return [f"{name}_input" if name in taken else name for name in parameters[:count]]
 
 
@@ -118,16 +131,15 @@ def save(graph: ModelProto, path: Path) -> None:
     onnx.save(graph, str(path))
 
 
-def _dynamic_shapes(model: nn.Module, count: int, batch: object) -> tuple[object, ...]:
-    axes = tuple({0: batch} for _ in range(count))
+def _dynamic_shapes(model: nn.Module, axes: Sequence[Axes]) -> tuple[object, ...]:
     parameters = inspect.signature(model.forward).parameters.values()
     if not any(parameter.kind is parameter.VAR_POSITIONAL for parameter in parameters):
-        return axes
+        return tuple(axes)
     # torch sees what *args takes as one tuple behind the named arguments.
     named = sum(
         parameter.kind in (parameter.POSITIONAL_ONLY, parameter.POSITIONAL_OR_KEYWORD) for parameter in parameters
     )
-    return (*axes[:named], axes[named:])
+    return (*axes[:named], tuple(axes[named:]))
 
 
 def _anonymise(graph: ModelProto) -> None:

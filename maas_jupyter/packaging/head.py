@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from maas_jupyter.packaging.export import RAW_OUTPUT
+from maas_jupyter.schema import TensorSpec
 
 if TYPE_CHECKING:
     from onnx import ModelProto
@@ -30,8 +31,16 @@ def normalization_for(output: Tensor) -> Normalization:
     return "none" if summed and bool((output >= 0).all()) else "softmax"
 
 
-def add_classification_head(graph: ModelProto, labels: list[str | int], normalization: Normalization) -> None:
-    """Replace the graph's output by ``label`` (the class) and ``scores`` (a probability for each class)."""
+def add_classification_head(
+    graph: ModelProto, labels: list[str | int], normalization: Normalization
+) -> list[TensorSpec]:
+    """Replace the graph's output by ``label`` (the class) and ``scores`` (a probability for each class).
+
+    Returns
+    -------
+    list of TensorSpec
+        The outputs, ``scores`` last.
+    """
     from onnx import TensorProto, helper
 
     classes = len(labels)
@@ -55,9 +64,10 @@ def add_classification_head(graph: ModelProto, labels: list[str | int], normaliz
             helper.make_tensor_value_info("scores", TensorProto.FLOAT, ["batch", classes]),
         ]
     )
+    return [TensorSpec("label", "BYTES" if texts else "INT64", [-1]), TensorSpec("scores", "FP32", [-1, classes])]
 
 
-def add_regression_head(graph: ModelProto) -> None:
+def add_regression_head(graph: ModelProto) -> TensorSpec:
     """Replace the graph's output by ``prediction``, in float32."""
     from onnx import TensorProto, helper
 
@@ -65,3 +75,19 @@ def add_regression_head(graph: ModelProto) -> None:
     graph.graph.node.append(node)
     graph.graph.output[0].name = "prediction"
     graph.graph.output[0].type.tensor_type.elem_type = TensorProto.FLOAT
+    return TensorSpec("prediction", "FP32", _shape(graph))
+
+
+def name_output(graph: ModelProto, datatype: str) -> TensorSpec:
+    """Call the graph's output ``output`` and leave it as it is."""
+    from onnx import helper
+
+    graph.graph.node.append(helper.make_node("Identity", [RAW_OUTPUT], ["output"], name="maas.output"))
+    graph.graph.output[0].name = "output"
+    return TensorSpec("output", datatype, _shape(graph))
+
+
+def _shape(graph: ModelProto) -> list[int]:
+    """Return the shape of the only output, -1 for what is free."""
+    sizes = graph.graph.output[0].type.tensor_type.shape.dim
+    return [size.dim_value if size.HasField("dim_value") else -1 for size in sizes]

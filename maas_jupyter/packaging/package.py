@@ -1,24 +1,28 @@
-"""Package a torch model: export, validate, add the head, seal the bundle."""
+"""Package a torch model: export, validate, add the head, seal the bundle, and run what was sealed."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from maas_jupyter import plugins
 from maas_jupyter._version import __version__
 from maas_jupyter.bundle import MODEL_FILE, Bundle
 from maas_jupyter.data import Batch
 from maas_jupyter.errors import ExportError, InvalidInput, MaasError
 from maas_jupyter.modules import run_module
 from maas_jupyter.packaging import export, head
-from maas_jupyter.packaging.validate import Agreement, require_agreement
-from maas_jupyter.schema import DATATYPES, Manifest, Signature, TensorSpec
+from maas_jupyter.packaging.validate import Agreement, require_agreement, require_close
+from maas_jupyter.schema import DATATYPES, ImageInput, Manifest, Signature, Task, TensorSpec, TextInput
+from maas_jupyter.serving.servable import Servable
+
+if TYPE_CHECKING:
+    from onnx import ModelProto
 
 
 @dataclass(frozen=True)
@@ -29,15 +33,49 @@ class Packaged:
     agreement: Agreement
 
 
+@dataclass(frozen=True, kw_only=True)
+class Rows:
+    """Real rows in two forms: as clients send them, and as the module takes them.
+
+    Attributes
+    ----------
+    sent : dict of str to ndarray
+        What the signature's inputs are, by name.
+    signature : list of TensorSpec
+        Of what is sent.
+    tensors : tuple of Tensor
+        The module's arguments for the same rows.
+    names : list of str
+        Names of the exported graph's inputs, one for each tensor.
+    axes : tuple of dict
+        The free axes of each tensor: their ``torch.export.Dim`` by index.
+    preprocessing : dict
+        What the server makes of inputs before the graph.
+    files : dict of str to str
+        Text files that the bundle needs beside the graph, by name.
+    front : callable
+        Puts in front of the exported graph what makes its inputs of the signature's.
+    """
+
+    sent: dict[str, np.ndarray]
+    signature: list[TensorSpec]
+    tensors: tuple[Tensor, ...]
+    names: list[str]
+    axes: tuple[export.Axes, ...]
+    preprocessing: Mapping[str, TextInput | ImageInput] = field(default_factory=dict)
+    files: Mapping[str, str] = field(default_factory=dict)
+    front: Callable[[ModelProto], None] | None = None
+
+
 def package(
     model: nn.Module,
     inputs: tuple[Tensor, ...],
     folder: Path,
     *,
-    task: Literal["classification", "regression"],
-    labels: list[str | int] | None,
+    task: Task,
+    labels: list[str | int] | None = None,
 ) -> Packaged:
-    """Make a bundle in an empty folder.
+    """Make a bundle, in an empty folder, that takes the tensors that the module takes.
 
     Parameters
     ----------
@@ -47,10 +85,14 @@ def package(
         Real rows for the export and its validation.
     folder : Path
         Existing and empty; holds the bundle afterwards.
-    task : {'classification', 'regression'}
-        Decides the outputs: ``label`` and ``scores``, or ``prediction``.
+    task : {'classification', 'regression', 'tensor'}
+        Decides the outputs: ``label`` and ``scores``, ``prediction``, or ``output`` as the module gives it.
     labels : list of str or int, optional
         A name for each class; ``0 .. classes - 1`` where not given.
+
+    Returns
+    -------
+    Packaged
 
     Raises
     ------
@@ -59,62 +101,98 @@ def package(
     InvalidInput
         If the number of labels is not the number of classes, or a classifier does not give (rows, classes).
     """
-    graph = export.export_onnx(model, inputs)
     names = export.input_names(model, len(inputs))
-    arrays = {name: tensor.cpu().numpy() for name, tensor in zip(names, inputs, strict=True)}
-    reference = run_module(model, Batch(inputs, None)).cpu()
+    sent = {name: tensor.cpu().numpy() for name, tensor in zip(names, inputs, strict=True)}
+    rows = Rows(
+        sent=sent,
+        signature=[
+            TensorSpec(name, DATATYPES[array.dtype.name], [-1, *array.shape[1:]]) for name, array in sent.items()
+        ],
+        tensors=inputs,
+        names=names,
+        axes=export.only_rows(len(inputs)),
+    )
+    return package_rows(model, rows, folder, task=task, labels=labels)
+
+
+def package_rows(model: nn.Module, rows: Rows, folder: Path, *, task: Task, labels: list[str | int] | None) -> Packaged:
+    """Make a bundle of a module and of rows in both forms; as `package`."""
+    graph = export.export_onnx(model, rows.tensors, names=rows.names, axes=rows.axes)
+    reference = run_module(model, Batch(rows.tensors, None)).cpu()
     if reference.dtype == torch.bfloat16:
         raise ExportError("A model in bfloat16 cannot be served.", hint="Register model.float() instead.")
+    arrays = {name: tensor.cpu().numpy() for name, tensor in zip(rows.names, rows.tensors, strict=True)}
     agreement = require_agreement(graph, arrays, reference.numpy())
-    reference = reference.float()
+    if rows.front is not None:
+        rows.front(graph)
     if task == "classification":
-        if reference.ndim != 2:
-            raise InvalidInput(
-                f"The model gives {list(reference.shape)}; a classifier that is served gives [rows, classes].",
-                hint="Flatten or pool the other axes in forward.",
-            )
-        classes = reference.shape[1]
-        labels = labels if labels is not None else list(range(classes))
-        if len(labels) != classes:
-            raise InvalidInput(
-                f"There are {len(labels)} labels for {classes} classes.",
-                hint="Give one label for each output of the model.",
-            )
-        head.add_classification_head(graph, labels, head.normalization_for(reference))
-        outputs = [
-            TensorSpec("label", "BYTES" if isinstance(labels[0], str) else "INT64", [-1]),
-            TensorSpec("scores", "FP32", [-1, classes]),
-        ]
+        expected, labels, outputs = _classify(graph, reference.float(), labels)
+    elif task == "regression":
+        expected = reference.float()
+        outputs = [head.add_regression_head(graph)]
     else:
-        head.add_regression_head(graph)
-        outputs = [TensorSpec("prediction", "FP32", [-1, *reference.shape[1:]])]
+        expected = reference
+        outputs = [head.name_output(graph, DATATYPES[reference.numpy().dtype.name])]
     export.save(graph, folder / MODEL_FILE)
+    for name, content in rows.files.items():
+        (folder / name).write_text(content, encoding="utf-8")
     manifest = Manifest(
         task=task,
         runtime="onnx",
         precision="fp32",
-        signature=Signature(inputs=[_spec(name, array) for name, array in arrays.items()], outputs=outputs),
+        signature=Signature(inputs=rows.signature, outputs=outputs),
         labels=labels,
+        preprocessing=dict(rows.preprocessing),
         created_by=f"maas-jupyter {__version__}",
     )
-    bundle = Bundle.seal(folder, manifest, [MODEL_FILE])
-    _require_that_it_serves(bundle, arrays)
+    bundle = Bundle.seal(folder, manifest, [MODEL_FILE, *rows.files])
+    _require_that_it_serves(bundle, rows.sent, expected.numpy())
     return Packaged(bundle, agreement)
 
 
-def _require_that_it_serves(bundle: Bundle, arrays: dict[str, np.ndarray]) -> None:
-    """Load what was sealed with the runtime that will serve it, and run it on the rows that it was exported with."""
-    runtime = plugins.load("runtime", bundle.manifest.runtime)()
+def _classify(
+    graph: ModelProto, reference: Tensor, labels: list[str | int] | None
+) -> tuple[Tensor, list[str | int], list[TensorSpec]]:
+    """Add the head of a classifier; returns the scores that it must give, the labels and the outputs."""
+    if reference.ndim != 2:
+        raise InvalidInput(
+            f"The model gives {list(reference.shape)}; a classifier that is served gives [rows, classes].",
+            hint="Flatten or pool the other axes in forward.",
+        )
+    classes = reference.shape[1]
+    labels = labels if labels is not None else list(range(classes))
+    if len(labels) != classes:
+        raise InvalidInput(
+            f"There are {len(labels)} labels for {classes} classes.",
+            hint="Give one label for each output of the model.",
+        )
+    normalization = head.normalization_for(reference)
+    outputs = head.add_classification_head(graph, labels, normalization)
+    return reference.softmax(1) if normalization == "softmax" else reference, labels, outputs
+
+
+def _require_that_it_serves(bundle: Bundle, sent: dict[str, np.ndarray], expected: np.ndarray) -> None:
+    """Load what was sealed as the server will, and run it on the rows as clients will send them.
+
+    All rows at once, and the first and the last one alone: an answer may not hang on a row's neighbours. Where it is as
+    long as the row itself, rows that are padded together cannot be compared with single ones.
+    """
+    output = bundle.manifest.signature.outputs[-1]
+    parts = [slice(None)]
+    if -1 not in output.shape[1:]:
+        parts += [slice(1), slice(len(expected) - 1, None)]
     try:
-        runtime.load(bundle.folder, bundle.manifest)
-        runtime.run(arrays)
+        servable = Servable.load(bundle)
+        try:
+            for part in parts:
+                answer = servable.run({name: array[part] for name, array in sent.items()})
+                require_close(answer[output.name], expected[part])
+        finally:
+            servable.unload()
+    except ExportError:
+        raise
     except MaasError as error:
         raise ExportError(
             f"The packaged model does not run: {error.message}",
-            hint="Rename parameters and arguments of the module that are called label, scores or prediction.",
+            hint="Rename parameters and arguments of the module that are called label, scores, prediction or output.",
         ) from error
-    runtime.unload()
-
-
-def _spec(name: str, array: np.ndarray) -> TensorSpec:
-    return TensorSpec(name, DATATYPES[array.dtype.name], [-1, *array.shape[1:]])

@@ -71,20 +71,31 @@ def require_agreement(graph: ModelProto, inputs: dict[str, np.ndarray], referenc
             f"The exported model does not run on real rows: {reason}",
             hint="Look for a batch size or a shape that is fixed in the model's forward.",
         ) from error
-    for output, expected in ((whole, reference), (first, reference[:1])):
-        if output.shape != expected.shape:
-            raise ExportError(
-                f"The exported model gives the shape {list(output.shape)}, the torch model {list(expected.shape)}.",
-                hint="Look for a batch size or a shape that is fixed in the model's forward.",
-            )
-        wrong = ~np.isclose(output, expected, rtol=RTOL, atol=ATOL, equal_nan=True)
-        if wrong.any():
-            place = tuple(int(index) for index in np.argwhere(wrong)[0])
-            raise ExportError(
-                f"The exported model computes something else: row {place[0]} gives {output[place]:.6g}, the torch "
-                f"model {expected[place]:.6g}; {np.unique(np.argwhere(wrong)[:, 0]).size} of {len(expected)} rows "
-                f"differ by more than {ATOL:g} + {RTOL:g} x the value.",
-                hint="Look for code that runs differently while exporting, or that is random or keeps state in "
-                "evaluation mode.",
-            )
+    require_close(whole, reference)
+    require_close(first, reference[:1])
     return compare(reference, whole)
+
+
+def require_close(output: np.ndarray, expected: np.ndarray) -> None:
+    """Check the numbers of an exported model.
+
+    Raises
+    ------
+    ExportError
+        If the shape differs, or a number by more than the tolerance; names the row and both numbers.
+    """
+    if output.shape != expected.shape:
+        raise ExportError(
+            f"The exported model gives the shape {list(output.shape)}, the torch model {list(expected.shape)}.",
+            hint="Look for a batch size or a shape that is fixed in the model's forward.",
+        )
+    wrong = ~np.isclose(output, expected, rtol=RTOL, atol=ATOL, equal_nan=True)
+    if wrong.any():
+        place = tuple(int(index) for index in np.argwhere(wrong)[0])
+        raise ExportError(
+            f"The exported model computes something else: row {place[0]} gives {output[place]:.6g}, the torch "
+            f"model {expected[place]:.6g}; {np.unique(np.argwhere(wrong)[:, 0]).size} of {len(expected)} rows "
+            f"differ by more than {ATOL:g} + {RTOL:g} x the value.",
+            hint="Look for code that runs differently while exporting, or that is random or keeps state in "
+            "evaluation mode.",
+        )

@@ -1,0 +1,1 @@
+"""What the server makes of raw text and images before the graph gets them."""
