@@ -14,18 +14,26 @@ if TYPE_CHECKING:
 
 _VERBS = (
     "alias",
+    "connect",
+    "disconnect",
     "endpoints",
     "evaluate",
+    "history",
     "logs",
     "metrics",
     "models",
     "predict",
+    "promote",
     "publish",
     "quantize",
     "register",
+    "rollback",
     "runs",
+    "serve",
     "stop",
+    "targets",
     "train",
+    "unpublish",
 )
 _NOUNS = {
     "Comparison": "maas_jupyter.optimization",

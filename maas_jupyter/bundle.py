@@ -64,8 +64,15 @@ def read_manifest(data: bytes, *, where: str, digest: str | None = None) -> Mani
         )
     for name in manifest.files:
         parts = name.split("/")
-        if "\\" in name or ":" in name or any(part in ("", ".", "..", MANIFEST_NAME) for part in parts):
-            raise BundleError(f"{where} names the file '{name}', which a bundle cannot hold.")
+        forbidden = any(character in name for character in "\\:\0") or len(name.encode()) > 255
+        # A file cannot be the folder of another one too.
+        folders = {"/".join(parts[:depth]) for depth in range(1, len(parts))}
+        if (
+            forbidden
+            or any(part in ("", ".", "..", MANIFEST_NAME) for part in parts)
+            or folders & manifest.files.keys()
+        ):
+            raise BundleError(f"{where} names the file '{name[:256]}', which a bundle cannot hold.")
     return manifest
 
 

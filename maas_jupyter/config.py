@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from traitlets import Float, Unicode
+from traitlets import Float, Int, Unicode
 from traitlets.config import SingletonConfigurable
 
 
@@ -21,6 +21,7 @@ class MaasConfig(SingletonConfigurable):
     ).tag(config=True)
     target = Unicode("local", help="Where publish puts a model when --to does not say.").tag(config=True)
     registry_timeout = Float(5.0, help="Seconds that a remote registry may take to answer.").tag(config=True)
+    server_workers = Int(1, min=1, help="Worker processes of the local server.").tag(config=True)
     refresh_interval = Float(2.0, help="Seconds between two looks of the panel.").tag(config=True)
 
     # The environment is read at each use, so that `%env MLFLOW_TRACKING_URI=...` in a notebook takes effect.

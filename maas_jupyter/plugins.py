@@ -47,6 +47,9 @@ BUILTIN: dict[str, dict[str, Plugin]] = {
         "EndpointList": Plugin("maas_jupyter.widgets.endpoint:render_endpoints"),
         "EndpointMetrics": Plugin("maas_jupyter.widgets.endpoint:render_metrics"),
         "Prediction": Plugin("maas_jupyter.widgets.endpoint:render_prediction"),
+        "History": Plugin("maas_jupyter.widgets.targets:render_history"),
+        "TargetStatus": Plugin("maas_jupyter.widgets.targets:render_target"),
+        "TargetList": Plugin("maas_jupyter.widgets.targets:render_targets"),
     },
     "view": {
         "training": Plugin("maas_jupyter.widgets.training:TrainingView"),

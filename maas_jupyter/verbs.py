@@ -182,7 +182,7 @@ def _parameter(argument: Argument) -> click.Parameter:
         # Whether it is there is checked after the body of a %%maas cell had its say.
         word = argument.name.upper() if argument.required else f"[{argument.name.upper()}]"
         return click.Argument([argument.name], type=kind, required=False, metavar=word)
-    shown = argument.default if argument.default not in (None, (), False) else None
+    shown = argument.default if argument.default not in (None, (), False, "") else None
     text = f"{argument.help} [default: {shown}]" if shown is not None else argument.help
     text = f"{text} [required]" if argument.required else text
     flag = argument.type is bool

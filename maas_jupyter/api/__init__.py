@@ -5,9 +5,21 @@ nothing heavy; each verb imports what it needs.
 """
 
 from maas_jupyter.api import subjects
+from maas_jupyter.api.connections import connect, disconnect, serve, targets
 from maas_jupyter.api.optimization import quantize
 from maas_jupyter.api.registry import alias, models, register, runs
-from maas_jupyter.api.serving import endpoints, logs, metrics, predict, publish, stop
+from maas_jupyter.api.serving import (
+    endpoints,
+    history,
+    logs,
+    metrics,
+    predict,
+    promote,
+    publish,
+    rollback,
+    stop,
+    unpublish,
+)
 from maas_jupyter.api.training import evaluate, train
 
 #: In the order of a model's life.
@@ -20,11 +32,19 @@ VERBS = (
     models,
     runs,
     publish,
+    promote,
+    rollback,
+    unpublish,
+    history,
     predict,
     endpoints,
     metrics,
     logs,
     stop,
+    connect,
+    disconnect,
+    targets,
+    serve,
 )
 
 __all__ = ["VERBS", "subjects", *(verb.__name__ for verb in VERBS)]

@@ -1,31 +1,44 @@
-"""Serving: ``publish``, ``predict``, ``endpoints``, ``metrics``, ``logs`` and ``stop``."""
+"""Serving: publish a version, move its traffic, ask it, and see how it is; here or on a connected server."""
 
 from __future__ import annotations
 
 import contextlib
 from typing import TYPE_CHECKING, Annotated, Any
 
-from maas_jupyter.api.subjects import open_registry, open_target, to_endpoint, to_name, to_version
+from maas_jupyter.api.subjects import ask_all, open_registry, open_target, to_endpoint, to_name, to_target, to_version
 from maas_jupyter.arguments import EndpointArgument, Kind, ReferenceArgument
-from maas_jupyter.errors import MaasError, Unavailable
+from maas_jupyter.errors import MaasError, Unavailable, UsageError
 
 if TYPE_CHECKING:
     from maas_jupyter.monitoring import EndpointMetrics
-    from maas_jupyter.targets import Endpoint, EndpointList, Prediction
+    from maas_jupyter.targets import Endpoint, EndpointList, History, Prediction
     from maas_jupyter.targets.endpoint import LogLines
 
 
-def publish(model: ReferenceArgument, *, to: str | None = None) -> Endpoint:
+def publish(
+    model: ReferenceArgument,
+    *,
+    to: str | None = None,
+    canary: int | None = None,
+    shadow: bool = False,
+    reason: str = "",
+) -> Endpoint:
     """Publish a registered version as an endpoint, up and warm when this returns.
 
-    A version that was published under the same name before is replaced in one step.
+    It takes all traffic of its name in one step; with --canary a share of it, with --shadow a copy.
 
     Parameters
     ----------
     model : str, Run or ModelVersion
         What to serve.
     to : str
-        Where; local by default.
+        Where: a connected server, see %maas targets; local by default.
+    canary : int
+        Share of the traffic in percent, 1 to 99, beside the version that serves.
+    shadow : bool
+        Give it a copy of the traffic and compare its answers, without returning them.
+    reason : str
+        Why, for the history.
 
     Returns
     -------
@@ -35,23 +48,133 @@ def publish(model: ReferenceArgument, *, to: str | None = None) -> Endpoint:
     ------
     NotFound
         If there is no such model, version or target.
+    Conflict
+        If a canary or a shadow is asked for and nothing serves beside it.
     BundleError
         If the bundle is damaged or does not load; what served before goes on serving.
     """
+    if canary is not None and not 1 <= canary <= 99:
+        raise UsageError(f"--canary {canary} is no share of the traffic.", hint="Give a percentage from 1 to 99.")
+    if canary is not None and shadow:
+        raise UsageError(
+            "--canary and --shadow exclude each other.", hint="A shadow gets a copy of all traffic; a canary a share."
+        )
     target = open_target(to)
     registry = open_registry()
     version = to_version(model, registry)
     # The server starts while the bundle is fetched and verified.
     target.prepare()
     try:
-        return target.publish(version.name, version.version, registry.fetch(version).folder)
+        folder = registry.fetch(version).folder
+        return target.publish(version.name, version.version, folder, canary=canary, shadow=shadow, reason=reason)
     except MaasError:
         with contextlib.suppress(Unavailable):
             target.release()
         raise
 
 
-def predict(model: EndpointArgument, inputs: Annotated[Any, Kind.VALUE]) -> Prediction:
+def promote(model: EndpointArgument, *, reason: str = "", on: str | None = None) -> Endpoint:
+    """Give all traffic of an endpoint to its canary, or to its shadow where it has no canary.
+
+    Parameters
+    ----------
+    model : str or Endpoint
+        Name of the endpoint.
+    reason : str
+        Why, for the history.
+    on : str
+        Where it is published: a target's name; local by default.
+
+    Returns
+    -------
+    Endpoint
+
+    Raises
+    ------
+    NotFound
+        If nothing of that name is published.
+    Conflict
+        If it has neither a canary nor a shadow.
+    """
+    return to_target(model, on).promote(to_name(model), reason=reason)
+
+
+def rollback(model: EndpointArgument, *, reason: str = "", on: str | None = None) -> Endpoint:
+    """Go back to what an endpoint served before; once more goes back further.
+
+    Parameters
+    ----------
+    model : str or Endpoint
+        Name of the endpoint.
+    reason : str
+        Why, for the history.
+    on : str
+        Where it is published: a target's name; local by default.
+
+    Returns
+    -------
+    Endpoint
+
+    Raises
+    ------
+    NotFound
+        If nothing of that name is published.
+    Conflict
+        If nothing else served before.
+    """
+    return to_target(model, on).rollback(to_name(model), reason=reason)
+
+
+def unpublish(model: EndpointArgument, *, reason: str = "", on: str | None = None) -> EndpointList:
+    """Stop serving a model; its history stays.
+
+    Parameters
+    ----------
+    model : str or Endpoint
+        Name of the endpoint.
+    reason : str
+        Why, for the history.
+    on : str
+        Where it is published: a target's name; local by default.
+
+    Returns
+    -------
+    EndpointList
+        What is left there.
+
+    Raises
+    ------
+    NotFound
+        If nothing of that name is published.
+    """
+    target = to_target(model, on)
+    target.unpublish(to_name(model), reason=reason)
+    return target.endpoints()
+
+
+def history(model: EndpointArgument, *, on: str | None = None) -> History:
+    """Show what an endpoint served when, with which shares, by whom and why.
+
+    Parameters
+    ----------
+    model : str or Endpoint
+        Name of the endpoint; one that was unpublished has a history too.
+    on : str
+        Where it is published: a target's name; local by default.
+
+    Returns
+    -------
+    History
+
+    Raises
+    ------
+    NotFound
+        If nothing of that name was ever published there.
+    """
+    return to_target(model, on).history(to_name(model))
+
+
+def predict(model: EndpointArgument, inputs: Annotated[Any, Kind.VALUE], *, on: str | None = None) -> Prediction:
     """Ask an endpoint.
 
     Parameters
@@ -60,6 +183,8 @@ def predict(model: EndpointArgument, inputs: Annotated[Any, Kind.VALUE]) -> Pred
         Name of the endpoint.
     inputs : array-like
         Rows, first axis the rows; in a terminal JSON, such as '[[0.1, 0.2], [0.3, 0.4]]'.
+    on : str
+        Where it is published: a target's name; local by default.
 
     Returns
     -------
@@ -75,26 +200,32 @@ def predict(model: EndpointArgument, inputs: Annotated[Any, Kind.VALUE]) -> Pred
     Unavailable
         If the endpoint does not answer.
     """
-    return to_endpoint(model).predict(inputs)
+    return to_endpoint(model, on).predict(inputs)
 
 
 def endpoints() -> EndpointList:
-    """List endpoints and their state.
+    """List endpoints and their state, on this machine and on every connected server.
+
+    Those of a server that does not answer are listed as unavailable, with the reason.
 
     Returns
     -------
     EndpointList
     """
-    return open_target(None).endpoints()
+    from maas_jupyter.targets import EndpointList
+
+    return EndpointList(endpoint for found in ask_all(lambda target: target.endpoints()) for endpoint in found)
 
 
-def metrics(name: EndpointArgument) -> EndpointMetrics:
+def metrics(name: EndpointArgument, *, on: str | None = None) -> EndpointMetrics:
     """Show what an endpoint has done since its server started: requests, errors, latency.
 
     Parameters
     ----------
     name : str or Endpoint
         Name of the endpoint.
+    on : str
+        Where it is published: a target's name; local by default.
 
     Returns
     -------
@@ -102,11 +233,11 @@ def metrics(name: EndpointArgument) -> EndpointMetrics:
     """
     from maas_jupyter.monitoring import endpoint_metrics
 
-    endpoint = to_endpoint(name)
+    endpoint = to_endpoint(name, on)
     return endpoint_metrics(endpoint.name, endpoint.metrics_text())
 
 
-def logs(name: EndpointArgument, *, lines: int = 20) -> LogLines:
+def logs(name: EndpointArgument, *, lines: int = 20, on: str | None = None) -> LogLines:
     """Show the last lines of the log of an endpoint's server.
 
     Parameters
@@ -115,16 +246,18 @@ def logs(name: EndpointArgument, *, lines: int = 20) -> LogLines:
         Name of the endpoint.
     lines : int
         How many.
+    on : str
+        Where it is published: a target's name; local by default.
 
     Returns
     -------
     LogLines
         A list of str.
     """
-    return to_endpoint(name).logs(lines)
+    return to_endpoint(name, on).logs(lines)
 
 
-def stop(name: Annotated[Any, Kind.ENDPOINT] = None) -> EndpointList:
+def stop(name: Annotated[Any, Kind.ENDPOINT] = None, *, on: str | None = None) -> EndpointList:
     """Stop an endpoint; without a name, stop the local server.
 
     A stopped server comes back, with its models, at the next publish; an endpoint that is stopped by its name does not.
@@ -133,17 +266,19 @@ def stop(name: Annotated[Any, Kind.ENDPOINT] = None) -> EndpointList:
     ----------
     name : str or Endpoint
         Name of the endpoint.
+    on : str
+        Where it is published: a target's name; local by default.
 
     Returns
     -------
     EndpointList
-        What is left.
+        What is left there.
 
     Raises
     ------
     NotFound
         If nothing of that name is published.
     """
-    target = open_target(None)
+    target = to_target(name, on)
     target.stop(None if name is None else to_name(name))
     return target.endpoints()

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from maas_jupyter import config, plugins
-from maas_jupyter.errors import UsageError
+from maas_jupyter.errors import NotFound, UsageError, nearest
 
 if TYPE_CHECKING:
     from torch import nn
@@ -14,6 +16,7 @@ if TYPE_CHECKING:
     from maas_jupyter.registry import ModelVersion, Registry
     from maas_jupyter.targets import Endpoint
     from maas_jupyter.targets.base import Target
+    from maas_jupyter.targets.connections import Connections
 
 
 def open_registry() -> Registry:
@@ -23,19 +26,69 @@ def open_registry() -> Registry:
     return Registry(config.current())
 
 
+T = TypeVar("T")
+
+#: Targets keep their connections, and a local one knows whether it started its server; so each is made once.
+_targets: dict[Any, Target] = {}
+
+
 def open_target(name: str | None) -> Target:
-    """Return a target by name, the default one for None."""
-    chosen = name or config.current().target
-    target: Target = plugins.load("target", chosen)(config.current().server_home)
-    return target
+    """Return a target by name, the default one for None.
+
+    Raises
+    ------
+    NotFound
+        If there is no such target; the hint says how to connect one.
+    """
+    settings = config.current()
+    chosen = name or settings.target
+    connection = connections().read().get(chosen)
+    if connection is not None:
+        from maas_jupyter.targets.remote import RemoteTarget
+
+        return _targets.setdefault(connection, RemoteTarget(connection))
+    if chosen not in plugins.available("target"):
+        near = nearest(chosen, target_names(), what="targets", otherwise="")
+        raise NotFound(
+            f"There is no target called '{chosen}'.",
+            hint=f"{near} Connect another: %maas connect {chosen} https://HOST:PORT --token-env VAR",
+        )
+    key = (chosen, settings.server_home)
+    if key not in _targets:
+        _targets[key] = plugins.load("target", chosen)(settings.server_home)
+    return _targets[key]
 
 
-def to_endpoint(endpoint: Any) -> Endpoint:
+def target_names() -> list[str]:
+    """Return the names of all targets, those of this machine first."""
+    return [*plugins.available("target"), *connections().read()]
+
+
+def ask_all(question: Callable[[Target], T]) -> list[T]:
+    """Ask all targets side by side, and return their answers in the order of the targets."""
+    names = target_names()
+    with ThreadPoolExecutor(len(names), thread_name_prefix="maas-targets") as pool:
+        return list(pool.map(lambda name: question(open_target(name)), names))
+
+
+def connections() -> Connections:
+    """Return the remote servers that are connected."""
+    from maas_jupyter.targets.connections import Connections
+
+    return Connections(config.current().home_path)
+
+
+def to_endpoint(endpoint: Any, on: str | None) -> Endpoint:
     """Return the endpoint of a name, a reference, or anything that has the name of a model."""
     if is_endpoint(endpoint):
         found: Endpoint = endpoint
         return found
-    return open_target(None).endpoint(to_name(endpoint))
+    return open_target(on).endpoint(to_name(endpoint))
+
+
+def to_target(endpoint: Any, on: str | None) -> Target:
+    """Return the target that a verb means: the one that is named, else the one where the endpoint is published."""
+    return open_target(on or (endpoint.target if is_endpoint(endpoint) else None))
 
 
 def to_name(model: Any) -> str:

@@ -75,8 +75,8 @@ def _values(argument: Argument) -> list[str]:
 
     if argument.name == "method":
         return sorted(plugins.available("optimizer"))
-    if argument.name == "to":
-        return sorted(plugins.available("target"))
+    if argument.name in ("to", "on"):
+        return _targets()
     if argument.name in ("loss", "optimizer"):
         from maas_jupyter.training.plan import LOSSES, OPTIMIZERS
 
@@ -149,11 +149,22 @@ def _references() -> list[str]:
     return _remembered.references
 
 
+def _targets() -> list[str]:
+    from maas_jupyter import api
+    from maas_jupyter.errors import MaasError
+
+    try:
+        return api.subjects.target_names()
+    except MaasError:
+        return []
+
+
 def _endpoints() -> list[str]:
     from maas_jupyter import api
     from maas_jupyter.errors import MaasError
 
     try:
-        return sorted(endpoint.name for endpoint in api.endpoints())
+        # Those of the default target: a key press does not wait for servers elsewhere.
+        return sorted(each.name for each in api.subjects.open_target(None).endpoints() if each.name != "*")
     except MaasError:
         return []

@@ -12,7 +12,7 @@ from maas_jupyter.plugins import Displayed
 
 REQUESTS = "maas_requests_total"
 DURATION = "maas_request_duration_seconds"
-MEMORY = "process_resident_memory_bytes"
+MEMORY = "maas_process_resident_memory_bytes"
 _WANTED = (REQUESTS, f"{DURATION}_bucket", f"{DURATION}_sum", f"{DURATION}_count", MEMORY)
 
 
@@ -84,7 +84,7 @@ class EndpointCounts:
 
 @dataclass(frozen=True)
 class Scrape:
-    """One reading of a model server's ``/metrics``: counts per model, and the process's resident memory in bytes."""
+    """One reading of a model server's ``/metrics``: counts per model, and its processes' resident memory in bytes."""
 
     models: dict[str, EndpointCounts]
     memory: int | None
@@ -132,7 +132,7 @@ def parse(text: str) -> Scrape:
     for family in text_string_to_metric_families(f"{lines}\n"):
         for sample in family.samples:
             if sample.name == MEMORY:
-                memory = int(sample.value)
+                memory = (memory or 0) + int(sample.value)
                 continue
             labels = sample.labels
             counts = models.setdefault(labels["model"], EndpointCounts())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Protocol
@@ -71,8 +71,8 @@ class Watcher:
     ----------
     models : callable
         Lists the registry's models; may block and raise.
-    sources : sequence of Source
-        The targets to watch.
+    sources : iterable of Source
+        The targets to watch; gone through at every snapshot, so that they may change.
     interval : float
         Seconds between two requests of one asker.
     patience : float
@@ -84,7 +84,7 @@ class Watcher:
     def __init__(
         self,
         models: Callable[[], list[ModelRow]],
-        sources: Sequence[Source],
+        sources: Iterable[Source],
         *,
         interval: float,
         patience: float = PATIENCE,
@@ -97,16 +97,10 @@ class Watcher:
         self._history = History()
         self._looks: dict[str, _Look] = {}
         self._registry = Feed("The registry", models, self._take_models, interval=interval, patience=patience)
-        self._targets = {
-            source.name: Feed(
-                f"The target '{source.name}'",
-                partial(self._look, source),
-                partial(self._take_look, source.name),
-                interval=interval / 2,
-                patience=patience,
-            )
-            for source in sources
-        }
+        self._sources = sources
+        self._interval = interval
+        self._patience = patience
+        self._targets: dict[str, tuple[Source, Feed[_Look]]] = {}
 
     async def snapshot(self, since: str = "") -> Snapshot:
         """Return what is new since an earlier snapshot.
@@ -117,7 +111,9 @@ class Watcher:
             The cursor of the asker's last snapshot. Any other text, such as a cursor from before a restart, asks for
             everything.
         """
-        await asyncio.gather(self._registry.refresh(), *(feed.refresh() for feed in self._targets.values()))
+        self._targets = {source.name: self._target(source) for source in self._sources}
+        self._looks = {name: self._looks[name] for name in self._targets if name in self._looks}
+        await asyncio.gather(self._registry.refresh(), *(feed.refresh() for _, feed in self._targets.values()))
         seen_models, seen_samples = self._read(since)
         return Snapshot(
             cursor=f"{self._boot}.{self._models_id}.{self._history.newest_id}",
@@ -130,6 +126,18 @@ class Watcher:
             registry_error=self._registry.trouble or None,
         )
 
+    def _target(self, source: Source) -> tuple[Source, Feed[_Look]]:
+        known = self._targets.get(source.name)
+        if known and known[0] is source:
+            return known
+        return source, Feed(
+            f"The target '{source.name}'",
+            partial(self._look, source),
+            partial(self._take_look, source),
+            interval=self._interval / 2,
+            patience=self._patience,
+        )
+
     def _read(self, cursor: str) -> tuple[int, int]:
         try:
             boot, models, samples = cursor.split(".")
@@ -140,7 +148,7 @@ class Watcher:
     def _row(self, target: str, endpoint: WatchedEndpoint, look: _Look, seen_samples: int) -> EndpointRow:
         key = (target, endpoint.name)
         state, reason = endpoint.state, endpoint.reason
-        trouble = self._targets[target].trouble or look.trouble
+        trouble = self._targets[target][1].trouble or look.trouble
         if trouble and state not in _SILENT:
             state, reason = "unavailable", trouble
         counts = self._history.counts(key)
@@ -173,11 +181,13 @@ class Watcher:
         if models != self._models:
             self._models, self._models_id = models, self._models_id + 1
 
-    def _take_look(self, target: str, look: _Look) -> None:
-        self._looks[target] = look
+    def _take_look(self, source: Source, look: _Look) -> None:
+        if source.name not in self._targets or self._targets[source.name][0] is not source:
+            return  # it was disconnected meanwhile
+        self._looks[source.name] = look
         for endpoint in look.endpoints:
             if endpoint.state not in _SILENT and not look.trouble:
                 counts = look.counts.get(endpoint.name, EndpointCounts())
-                self._history.add((target, endpoint.name), look.time, counts)
+                self._history.add((source.name, endpoint.name), look.time, counts)
         watched = {(name, endpoint.name) for name, look in self._looks.items() for endpoint in look.endpoints}
         self._history.keep(watched)

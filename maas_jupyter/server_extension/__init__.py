@@ -7,15 +7,16 @@ from typing import TYPE_CHECKING
 from maas_jupyter.config import MaasConfig, current
 from maas_jupyter.monitoring import RegisteredModels, Watcher
 from maas_jupyter.server_extension.handlers import add_handlers
-from maas_jupyter.server_extension.sources import LocalSource
+from maas_jupyter.server_extension.sources import Sources
 
 if TYPE_CHECKING:
     from jupyter_server.serverapp import ServerApp
 
 
 def watcher(config: MaasConfig) -> Watcher:
-    """Return a watcher of the configured registry and of the local target."""
-    return Watcher(RegisteredModels(config), [LocalSource(config.server_home)], interval=config.refresh_interval)
+    """Return a watcher of the configured registry, the local target and the connected servers."""
+    sources = Sources(config.home_path, config.server_home)
+    return Watcher(RegisteredModels(config), sources, interval=config.refresh_interval)
 
 
 def _load_jupyter_server_extension(server_app: ServerApp) -> None:

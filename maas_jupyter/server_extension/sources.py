@@ -1,54 +1,116 @@
-"""The targets that the panel watches."""
+"""The targets that the panel watches: this machine's, and every connected server."""
 
 from __future__ import annotations
 
-from functools import cached_property
+import logging
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from maas_jupyter import plugins
-from maas_jupyter.errors import Unavailable
-from maas_jupyter.monitoring import WatchedEndpoint
+from maas_jupyter.errors import MaasError
+from maas_jupyter.monitoring import Source, WatchedEndpoint
+from maas_jupyter.schema import TrafficRow
 
 if TYPE_CHECKING:
-    from maas_jupyter.targets import Endpoint
     from maas_jupyter.targets.base import Target
+    from maas_jupyter.targets.connections import Connection
+
+_log = logging.getLogger(__name__)
 
 
-class LocalSource:
-    """The local target, loaded at the first look so that the Jupyter server's start does not pay for it.
+class Sources:
+    """What is watched now: a server that is connected or disconnected comes and goes with the next look.
 
     Parameters
     ----------
     home : Path
+        Folder of the settings, with the list of connected servers.
+    server_home : Path
         Folder of the local model server.
     """
 
-    name = "local"
-
-    def __init__(self, home: Path) -> None:
+    def __init__(self, home: Path, server_home: Path) -> None:
         self._home = home
-        self._answering: Endpoint | None = None
+        self._local = TargetSource("local", lambda: _local(server_home))
+        self._remote: dict[Connection, TargetSource] = {}
+        self._trouble = ""
 
-    @cached_property
+    def __iter__(self) -> Iterator[Source]:
+        """Return the sources, this machine's first."""
+        yield self._local
+        # Most Jupyter servers have none, and start without what reading them needs.
+        if not (self._home / "targets.json").exists():
+            return
+        from maas_jupyter.targets.connections import Connections
+
+        try:
+            found = Connections(self._home).read().values()
+            self._trouble = ""
+        except MaasError as error:
+            if error.message != self._trouble:
+                _log.warning(error.message)
+            self._trouble = error.message
+            return
+        self._remote = {each: self._remote.get(each) or _source(each) for each in found}
+        yield from self._remote.values()
+
+
+class TargetSource:
+    """A target, loaded at the first look so that the Jupyter server's start does not pay for it.
+
+    Parameters
+    ----------
+    name : str
+        What the target is called.
+    load : callable
+        Makes it.
+    """
+
+    def __init__(self, name: str, load: Callable[[], Target]) -> None:
+        self.name = name
+        self._load = load
+        self._loaded: Target | None = None
+
+    @property
     def _target(self) -> Target:
-        target: Target = plugins.load("target", self.name)(self._home)
-        return target
+        if self._loaded is None:
+            self._loaded = self._load()
+        return self._loaded
 
     def endpoints(self) -> list[WatchedEndpoint]:
-        """Return every model that is published on this machine, serving or not."""
-        found = self._target.endpoints()
-        self._answering = next((endpoint for endpoint in found if endpoint.url), None)
-        return [WatchedEndpoint(each.name, each.url, each.state, each.reason, each.traffic) for each in found]
+        """Return every model that is published there, serving or not."""
+        return [
+            WatchedEndpoint(
+                each.name,
+                each.url,
+                each.state,
+                each.reason,
+                [TrafficRow(row.version, row.weight, row.state) for row in each.traffic],
+            )
+            for each in self._target.endpoints()
+        ]
 
     def metrics_text(self) -> str:
-        """Return the Prometheus text of the local model server, which is one for all of its endpoints.
+        """Return the Prometheus text of the target's server, which is one for all of its endpoints.
 
         Raises
         ------
         Unavailable
             If the server does not answer.
         """
-        if self._answering is None:
-            raise Unavailable("The local model server does not run.", hint="Publish a model: %maas publish MODEL.")
-        return self._answering.metrics_text()
+        return self._target.connection().metrics_text()
+
+
+def _local(home: Path) -> Target:
+    target: Target = plugins.load("target", "local")(home)
+    return target
+
+
+def _source(connection: Connection) -> TargetSource:
+    def load() -> Target:
+        from maas_jupyter.targets.remote import RemoteTarget
+
+        return RemoteTarget(connection)
+
+    return TargetSource(connection.name, load)

@@ -2,22 +2,33 @@
 
 from __future__ import annotations
 
-import json
-import math
-import shlex
+import asyncio
+import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
+from dataclasses import dataclass, field, fields
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
+from maas_jupyter.errors import NotFound, Unauthorized, Unavailable
 from maas_jupyter.plugins import Displayed
-from maas_jupyter.schema import EndpointState, Signature, TrafficRow
-from maas_jupyter.serving.client import ServingClient
-from maas_jupyter.signature import conform
+from maas_jupyter.schema import EndpointState, ModelStatus, Signature, VersionStatus
+from maas_jupyter.serving.client import Inference, NoAnswer, ServingClient
+from maas_jupyter.targets.access import Access, as_json, as_python, example
+
+if TYPE_CHECKING:
+    from maas_jupyter.targets.base import Target
+    from maas_jupyter.targets.nouns import History
+
+#: Stands for all endpoints of a target that does not answer and whose endpoints are not known.
+UNKNOWN = "*"
+#: Seconds for which a state that was just read counts as the present one.
+FRESH_SECONDS = 1.0
 
 _SHOWN_ROWS = 10
+
+T = TypeVar("T")
 
 
 @dataclass(repr=False)
@@ -30,11 +41,14 @@ class Prediction(Displayed):
         Which model, and which of its versions.
     outputs : dict of str to ndarray
         The model's outputs.
+    request_id : str
+        Under which the server's log has the request.
     """
 
     endpoint: str
     version: str
     outputs: dict[str, np.ndarray]
+    request_id: str = field(default="", compare=False)
 
     @property
     def labels(self) -> np.ndarray | None:
@@ -60,6 +74,8 @@ class Prediction(Displayed):
 class Endpoint(Displayed):
     """A published model.
 
+    Its state is as it was last read: by `refresh`, by a change through this object, or by showing it in a cell.
+
     Attributes
     ----------
     name, target : str
@@ -68,10 +84,12 @@ class Endpoint(Displayed):
         Where predictions are posted (Open Inference Protocol V2); empty while nothing serves.
     state : str
         One of `EndpointState`; ``reason`` says why it is not ready.
-    traffic : list of TrafficRow
-        The versions and their shares.
+    traffic : list of VersionStatus
+        The versions, their states and their weights.
     signature : Signature or None
         What goes in and comes out, where it is known.
+    seen : float
+        When this was so, in epoch seconds.
     """
 
     name: str
@@ -79,14 +97,37 @@ class Endpoint(Displayed):
     url: str
     state: EndpointState
     reason: str = ""
-    traffic: list[TrafficRow] = field(default_factory=list)
+    traffic: list[VersionStatus] = field(default_factory=list)
     signature: Signature | None = None
-    record_path: Path | None = None
-    _client: Callable[[], ServingClient] | None = field(default=None, compare=False)
-    _logs: Callable[[int], list[str]] | None = field(default=None, compare=False)
+    seen: float = field(default_factory=time.time, compare=False)
+    _access: Access | None = field(default=None, compare=False)
+    _target: Target | None = field(default=None, compare=False)
+
+    @classmethod
+    def serving(
+        cls, status: ModelStatus, target: Target, url: str, access: Access, signature: Signature | None
+    ) -> Endpoint:
+        """Make the endpoint of a model whose server answers at ``url``."""
+        rows = status.versions
+        states: set[str] = {row.state for row in rows}
+        resting = "The model is not in memory." if states == {"unloaded"} else ""
+        reasons = [f"version {row.version}: {row.reason}" if row.version else row.reason for row in rows if row.reason]
+        return cls(
+            name=status.name,
+            target=target.name,
+            url=f"{url}/v2/models/{status.name}/infer",
+            state="ready" if "ready" in states else "loading" if "loading" in states else _rest(states),
+            reason="; ".join([*reasons, *filter(None, [resting])]),
+            traffic=rows,
+            signature=signature,
+            _access=access,
+            _target=target,
+        )
+
+    # -- asking -------------------------------------------------------------------------------------------------------
 
     def predict(self, X: Any, version: str | None = None) -> Prediction:
-        """Send rows and return the answer.
+        """Send rows and return the answer; one request, but for the first, which asks for the signature too.
 
         Parameters
         ----------
@@ -103,80 +144,131 @@ class Endpoint(Displayed):
         Unavailable
             If the endpoint does not answer.
         """
-        client = self._serving()
-        inputs = conform(X, client.metadata(self.name).signature)
-        answered, outputs = client.infer_versioned(self.name, inputs, version)
-        return Prediction(self.name, answered, outputs)
+        return self._prediction(self._ask(lambda client: client.predict(self.name, X, version)))
 
-    def __repr__(self) -> str:
-        total = sum(row.weight for row in self.traffic) or 1
-        shares = ", ".join(f"version {row.version} {row.weight / total:.0%}" for row in self.traffic)
-        what = f"{self.name} is {self.state} on {self.target}" + (f": {shares}" if shares else "")
-        return "\n".join(line for line in (what, self.reason, self.url) if line)
+    async def apredict(self, X: Any, version: str | None = None) -> Prediction:
+        """Await what `predict` returns; any number may be on their way at once."""
+        client = self._place.connection()
+        try:
+            return self._prediction(await client.asynchronous().predict(self.name, X, version))
+        except (Unauthorized, NoAnswer):
+            again = await asyncio.to_thread(self._place.connection, checked=True)
+            if again is client:
+                raise
+            return self._prediction(await again.asynchronous().predict(self.name, X, version))
+
+    def _prediction(self, found: Inference) -> Prediction:
+        return Prediction(self.name, found.version, found.outputs, found.request_id)
 
     def metrics_text(self) -> str:
         """Return the server's metrics in Prometheus' text format."""
-        return self._serving().metrics_text()
+        return self._ask(lambda client: client.metrics_text())
 
     def logs(self, lines: int = 20) -> LogLines:
         """Return the last lines of the server's log."""
-        assert self._logs is not None
-        return LogLines(self._logs(lines))
+        return LogLines(self._place.logs(lines))
 
-    def _serving(self) -> ServingClient:
-        assert self._client is not None
-        return self._client()
+    def history(self) -> History:
+        """Return what served when, with which weights, by whom and why."""
+        return self._place.history(self.name)
 
-    def _example(self) -> dict[str, Any]:
-        """Return a V2 request with one row of zeros."""
-        specs = self.signature.inputs if self.signature else []
-        tensors = []
-        for spec in specs:
-            shape = [1 if size < 0 else size for size in spec.shape]
-            value: Any = {"BYTES": "text", "BOOL": False}.get(spec.datatype, 0)
-            tensors.append(
-                {"name": spec.name, "shape": shape, "datatype": spec.datatype, "data": [value] * math.prod(shape)}
-            )
-        return {"inputs": tensors}
+    def _ask(self, work: Callable[[ServingClient], T]) -> T:
+        client = self._place.connection()
+        try:
+            return work(client)
+        except (Unauthorized, NoAnswer):
+            # The server may have been started anew since, at another port and with another token.
+            again = self._place.connection(checked=True)
+            if again is client:
+                raise
+            return work(again)
+
+    @property
+    def _place(self) -> Target:
+        assert self._target is not None
+        return self._target
+
+    # -- changing -----------------------------------------------------------------------------------------------------
+
+    def promote(self, *, reason: str = "") -> Endpoint:
+        """Give all traffic to the canary, or to the shadow where there is no canary; returns this endpoint.
+
+        Raises
+        ------
+        Conflict
+            If it has neither.
+        """
+        return self._become(self._place.promote(self.name, reason=reason))
+
+    def rollback(self, *, reason: str = "") -> Endpoint:
+        """Go back to what served before; returns this endpoint.
+
+        Raises
+        ------
+        Conflict
+            If nothing else served before.
+        """
+        return self._become(self._place.rollback(self.name, reason=reason))
+
+    def refresh(self) -> Endpoint:
+        """Read the present state; returns this endpoint.
+
+        A target that does not answer makes it ``unavailable``, with what was last known of its traffic.
+        """
+        try:
+            return self._become(self._place.endpoint(self.name))
+        except NotFound:
+            self.state, self.reason, self.url, self.traffic = "stopped", "It is not published any more.", "", []
+        except (Unavailable, Unauthorized) as error:
+            self.state, self.reason = "unavailable", f"{error.message} Last seen {moment(self.seen)}."
+        return self
+
+    def _become(self, found: Endpoint) -> Endpoint:
+        for each in fields(self):
+            setattr(self, each.name, getattr(found, each.name))
+        return self
+
+    # -- showing ------------------------------------------------------------------------------------------------------
+
+    @property
+    def labels(self) -> dict[str, str]:
+        """What each version is: ``stable``, ``canary`` or ``shadow``; those that are neither are left out."""
+        weighted = [row.version for row in self.traffic if row.weight > 0]
+        found = dict(zip(weighted, ("stable", "canary"), strict=False))
+        return {**found, **{row.version: "shadow" for row in self.traffic if row.shadow}}
+
+    def __repr__(self) -> str:
+        shares = ", ".join(self._share(row) for row in self.traffic if row.version)
+        what = f"{self.name} is {self.state} on {self.target}" + (f": {shares}" if shares else "")
+        return "\n".join(line for line in (what, self.reason, self.url) if line)
+
+    def _share(self, row: VersionStatus) -> str:
+        total = sum(row.weight for row in self.traffic)
+        label = self.labels.get(row.version, "")
+        words = [label] if label and (len(self.labels) > 1 or label == "shadow") else []
+        words += [f"version {row.version}"]
+        words += [f"{row.weight / total:.0%}"] if row.weight else []
+        words += [row.state] if row.state != "ready" else []
+        return " ".join(words)
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
+        if self._target is not None and time.time() - self.seen > FRESH_SECONDS:
+            self.refresh()
+        return super()._repr_mimebundle_(include, exclude)
 
     @property
     def curl(self) -> str:
-        """A line for a shell that sends one row of zeros; empty while nothing serves.
-
-        It takes the token from the server's record through curl's standard input, so that the token is neither shown
-        nor in the list of processes.
-        """
-        if not self.url or self.record_path is None:
-            return ""
-        body = json.dumps(self._example(), separators=(",", ":"))
-        header = 's/.*"token": "\\([^"]*\\)".*/Authorization: Bearer \\1/p'
-        return (
-            f"sed -n {shlex.quote(header)} {_for_shell(self.record_path)} | "
-            f"curl -s -H @- -H 'Content-Type: application/json' -d {shlex.quote(body)} {shlex.quote(self.url)}"
-        )
+        """A line for a shell that sends one row of zeros; empty while nothing serves."""
+        return self._access.curl(self.url, as_json(example(self.signature))) if self.url and self._access else ""
 
     @property
     def python_client(self) -> str:
         """A program that sends one row of zeros, with the standard library alone; empty while nothing serves."""
-        if not self.url or self.record_path is None:
-            return ""
-        return f"""\
-import json
-import urllib.request
-from pathlib import Path
-
-record = json.loads(Path({_from_home(self.record_path)!r}).expanduser().read_text())
-request = urllib.request.Request(
-    record["url"] + "/v2/models/{self.name}/infer",
-    data=json.dumps({_shorten(self._example())}).encode(),
-    headers={{"Authorization": "Bearer " + record["token"], "Content-Type": "application/json"}},
-)
-print(json.load(urllib.request.urlopen(request)))
-"""
+        return self._access.program(self.url, as_python(example(self.signature))) if self.url and self._access else ""
 
 
 class EndpointList(list[Endpoint], Displayed):
-    """Endpoints, in the order of their names."""
+    """Endpoints, in the order of their targets and names."""
 
     def __repr__(self) -> str:
         return "\n".join(map(repr, self)) or "No endpoints. Publish one: %maas publish NAME"
@@ -189,24 +281,10 @@ class LogLines(list[str]):
         return "\n".join(self)
 
 
-def _from_home(path: Path) -> str:
-    """Return a path from the user's home where it lies there: a saved notebook need not tell whose machine it was."""
-    home = Path.home()
-    return f"~/{path.relative_to(home).as_posix()}" if path.is_relative_to(home) else str(path)
+def _rest(states: set[str]) -> EndpointState:
+    return "stopped" if states == {"unloaded"} else "failed"
 
 
-def _for_shell(path: Path) -> str:
-    text = _from_home(path)
-    return f"~/{shlex.quote(text[2:])}" if text.startswith("~/") else shlex.quote(text)
-
-
-def _shorten(request: dict[str, Any]) -> str:
-    """Return a request as Python source, with its equal values as one multiplied list."""
-    tensors = [
-        f'{{"name": {tensor["name"]!r}, "shape": {tensor["shape"]}, "datatype": {tensor["datatype"]!r}, '
-        f'"data": [{tensor["data"][0]!r}] * {len(tensor["data"])}}}'
-        if tensor["data"]
-        else repr(tensor)
-        for tensor in request["inputs"]
-    ]
-    return f'{{"inputs": [{", ".join(tensors)}]}}'
+def moment(seconds: float) -> str:
+    """Return a time as the user's clock shows it."""
+    return datetime.fromtimestamp(seconds).strftime("%Y-%m-%d %H:%M:%S")

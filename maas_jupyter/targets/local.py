@@ -6,7 +6,6 @@ import contextlib
 import os
 import subprocess
 import sys
-import sysconfig
 import threading
 import time
 from collections import deque
@@ -16,14 +15,18 @@ from pathlib import Path
 import httpx
 from filelock import FileLock, Timeout
 
-import maas_jupyter
 from maas_jupyter import config, schema
 from maas_jupyter.errors import BundleError, NotFound, Unauthorized, Unavailable, nearest
-from maas_jupyter.schema import MANIFEST_NAME, Manifest, ModelStatus, ServerRecord, Signature, TrafficRow
+from maas_jupyter.schema import MANIFEST_NAME, Manifest, ModelStatus, ServerRecord, Signature, check_name
 from maas_jupyter.serving.client import ServingClient
-from maas_jupyter.serving.desired import DesiredState
+from maas_jupyter.serving.control.desired import DesiredState
+from maas_jupyter.serving.control.history import History as RecordedHistory
+from maas_jupyter.serving.environment import child_environment
 from maas_jupyter.serving.record import ALREADY_RUNS, lock_path, log_path, read_record, record_path
+from maas_jupyter.targets.access import RecordAccess
+from maas_jupyter.targets.connections import user_name
 from maas_jupyter.targets.endpoint import Endpoint, EndpointList
+from maas_jupyter.targets.nouns import History, TargetStatus
 
 #: Seconds that the server may take until it serves everything that it should.
 START_TIMEOUT = 60.0
@@ -97,21 +100,23 @@ class LocalTarget:
         log = log_path(self.home)
         if log.exists() and log.stat().st_size > LOG_LIMIT:
             log.replace(log.with_name("server.log.1"))
-        # Few allocator arenas: with one per thread the freed memory of each would stay with the process.
-        environment = {**os.environ, "MALLOC_ARENA_MAX": "2", "PYTHONSAFEPATH": "1", "PYTHONUNBUFFERED": "1"}
-        root = Path(maas_jupyter.__file__).parent.parent
-        if root not in (Path(sysconfig.get_path("purelib")), Path(sysconfig.get_path("platlib"))):
-            paths = [str(root), *filter(None, [environment.get("PYTHONPATH")])]
-            environment["PYTHONPATH"] = os.pathsep.join(paths)
         descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         try:
             self._child = subprocess.Popen(
-                [sys.executable, "-m", "maas_jupyter.serving", "--home", str(self.home)],
+                [
+                    sys.executable,
+                    "-m",
+                    "maas_jupyter.serving",
+                    "--home",
+                    str(self.home),
+                    "--workers",
+                    str(config.current().server_workers),
+                ],
                 stdin=subprocess.DEVNULL,
                 stdout=descriptor,
                 stderr=descriptor,
                 cwd=self.home,
-                env=environment,
+                env=child_environment(),
                 start_new_session=True,
             )
         finally:
@@ -134,10 +139,7 @@ class LocalTarget:
         record = read_record(self.home)
         if record is None:
             return None
-        with self._thread_lock:
-            if self._known is None or self._known[0] != record:
-                self._known = (record, ServingClient(record.url, record.token))
-            client = self._known[1]
+        client = self._client_of(record)
         try:
             client.status()
         except Unauthorized:
@@ -154,6 +156,12 @@ class LocalTarget:
         if self._child and self._child.pid == record.pid:
             self._child = None
         return client
+
+    def _client_of(self, record: ServerRecord) -> ServingClient:
+        with self._thread_lock:
+            if self._known is None or self._known[0] != record:
+                self._known = (record, ServingClient(record.url, record.token))
+            return self._known[1]
 
     def _locked(self) -> bool:
         """Say whether a server holds its lock, which the system releases however the process ends."""
@@ -220,20 +228,57 @@ class LocalTarget:
 
     # -- the target ---------------------------------------------------------------------------------------------------
 
-    def publish(self, name: str, version: str, bundle_folder: Path) -> Endpoint:
+    def publish(
+        self,
+        name: str,
+        version: str,
+        bundle_folder: Path,
+        *,
+        canary: int | None = None,
+        shadow: bool = False,
+        reason: str = "",
+    ) -> Endpoint:
         """Make a bundle serve on this machine; starts the server where that is needed.
 
         Raises
         ------
         BundleError
             If the bundle is altered or does not load; what served before goes on serving.
+        Conflict
+            If a canary or a shadow is asked for and nothing serves beside it.
         InvalidInput
             If the name cannot be served.
         Unavailable
             If the server cannot be started or does not answer.
         """
-        status = self.client().publish(name, version, bundle_folder)
-        return self._serving_endpoint(status)
+        client = self.client()
+        status = client.publish(
+            name, version, bundle_folder, canary=canary, shadow=shadow, user=user_name(), reason=reason
+        )
+        return self._serving_endpoint(status, client)
+
+    def promote(self, name: str, *, reason: str = "") -> Endpoint:
+        """Give all traffic to the canary, or to the shadow where there is no canary."""
+        self.endpoint(name)
+        client = self.client()
+        return self._serving_endpoint(client.promote(name, user=user_name(), reason=reason), client)
+
+    def rollback(self, name: str, *, reason: str = "") -> Endpoint:
+        """Go back to what served before."""
+        self.endpoint(name)
+        client = self.client()
+        return self._serving_endpoint(client.rollback(name, user=user_name(), reason=reason), client)
+
+    def history(self, name: str) -> History:
+        """Return what served when, also of a model that was withdrawn; the server need not run."""
+        recorded = RecordedHistory(self.home)
+        entries = recorded.read(check_name(name))
+        if not entries:
+            raise NotFound(
+                f"No model '{name}' ever served on this machine.",
+                hint=nearest(name, recorded.names(), what="models", otherwise="Publish one: %maas publish MODEL."),
+            )
+        return History(name, self.name, entries)
 
     def endpoints(self) -> EndpointList:
         """Return every model that is published on this machine.
@@ -245,7 +290,7 @@ class LocalTarget:
         except Unavailable as error:
             return EndpointList(self._resting_endpoints(error))
         if client:
-            return EndpointList(self._serving_endpoint(model) for model in client.status().models)
+            return EndpointList(self._serving_endpoint(model, client) for model in client.status().models)
         return EndpointList(self._resting_endpoints())
 
     def endpoint(self, name: str) -> Endpoint:
@@ -279,20 +324,31 @@ class LocalTarget:
         Unavailable
             If the server does not answer or does not end; it is still known then, and what was published too.
         """
-        client = self._settled()
         if name is not None:
-            self.endpoint(name)
-        if name is None:
-            if client:
-                self._end(client)
-            else:
-                record_path(self.home).unlink(missing_ok=True)
-        elif client is None:
-            DesiredState(self.home).delete(name)
+            self.unpublish(name)
+        elif client := self._settled():
+            self._end(client)
         else:
-            client.withdraw(name)
-            if not client.status().models:
-                self._end(client)
+            record_path(self.home).unlink(missing_ok=True)
+
+    def unpublish(self, name: str, *, reason: str = "") -> None:
+        """Withdraw one model; the server ends with its last one.
+
+        Raises
+        ------
+        NotFound
+            If the model is not published on this machine.
+        Unavailable
+            If the server does not answer.
+        """
+        client = self._settled()
+        self.endpoint(name)
+        if client is None:
+            DesiredState(self.home).commit(name, "unpublish", None, by=self.name, user=user_name(), reason=reason)
+            return
+        client.unpublish(name, user=user_name(), reason=reason)
+        if not client.status().models:
+            self._end(client)
 
     def _end(self, client: ServingClient) -> None:
         pid = client.status().pid
@@ -313,24 +369,10 @@ class LocalTarget:
 
     # -- endpoints ----------------------------------------------------------------------------------------------------
 
-    def _serving_endpoint(self, model: ModelStatus) -> Endpoint:
-        assert self._known is not None
-        rows = model.versions
-        ready = [row for row in rows if row.state == "ready"]
-        loading = any(row.state == "loading" for row in rows)
-        reasons = [f"version {row.version}: {row.reason}" if row.version else row.reason for row in rows if row.reason]
-        return Endpoint(
-            name=model.name,
-            target=self.name,
-            url=f"{self._known[0].url}/v2/models/{model.name}/infer",
-            state="ready" if ready else "loading" if loading else "failed",
-            reason="; ".join(reasons),
-            traffic=[TrafficRow(row.version, row.weight, row.state) for row in rows],
-            signature=self._signature((ready or rows)[0].digest),
-            record_path=record_path(self.home),
-            _client=self._answering,
-            _logs=self.logs,
-        )
+    def _serving_endpoint(self, model: ModelStatus, client: ServingClient) -> Endpoint:
+        rows = [row for row in model.versions if row.state == "ready"] or model.versions
+        signature = self._signature(rows[0].digest) if rows else None
+        return Endpoint.serving(model, self, client.url, RecordAccess(record_path(self.home)), signature)
 
     def _resting_endpoints(self, error: Unavailable | None = None) -> Iterator[Endpoint]:
         record = read_record(self.home)
@@ -352,9 +394,8 @@ class LocalTarget:
                 state=state,  # type: ignore[arg-type]
                 reason=broken.get(name, reason),
                 signature=self._signature(models[name].versions[0].digest) if name in models else None,
-                record_path=record_path(self.home),
-                _client=self._answering,
-                _logs=self.logs,
+                _access=RecordAccess(record_path(self.home)),
+                _target=self,
             )
 
     def _signature(self, digest: str) -> Signature | None:
@@ -363,15 +404,32 @@ class LocalTarget:
             return schema.decode(path.read_bytes(), Manifest, where=str(path)).signature
         return None
 
-    def _answering(self) -> ServingClient:
-        """Return a client of the running server; asking for a prediction starts none."""
-        client = self._running()
+    def connection(self, *, checked: bool = False) -> ServingClient:
+        """Return a client of the running server, found by its record; starts none.
+
+        Raises
+        ------
+        Unavailable
+            If there is no record or, where that is ``checked``, no answer.
+        """
+        record = read_record(self.home)
+        client = self._running() if checked else self._client_of(record) if record else None
         if client is None:
             raise Unavailable(
                 "The local model server does not run.",
                 hint="Start it with all that it served: %maas publish NAME",
             )
         return client
+
+    def status(self) -> TargetStatus:
+        """Return how the server is."""
+        try:
+            client = self._running()
+        except Unavailable as error:
+            return TargetStatus(self.name, "", "unavailable", f"{error.message} {error.hint}")
+        if client is None:
+            return TargetStatus(self.name, "", "stopped", "The next publish starts it.")
+        return TargetStatus(self.name, client.url, "ready", role="admin", models=len(client.status().models))
 
 
 def _exists(pid: int) -> bool:

@@ -16,13 +16,13 @@ _MOST_ROWS = 10
 
 def render_endpoint(endpoint: Endpoint) -> dict[str, Any]:
     """Draw one endpoint and how to call it."""
-    title = f"<b>{html.text(endpoint.name)}</b> {_state(endpoint)} {_traffic(endpoint)} on {html.text(endpoint.target)}"
+    title = f"<b>{html.text(endpoint.name)}</b> {_state(endpoint)} on {html.text(endpoint.target)}"
     calls = "".join(
         f"<details><summary>{label}</summary><pre>{html.text(code)}</pre></details>"
         for label, code in (("curl", endpoint.curl), ("Python client", endpoint.python_client))
         if code
     )
-    markup = f"<div>{title}</div><div>{html.text(endpoint.url)}</div>{calls}"
+    markup = f"<div>{title}</div>{_traffic(endpoint)}<div>{html.text(endpoint.url)}</div>{calls}"
     return html.bundle(markup, repr(endpoint))
 
 
@@ -70,11 +70,7 @@ def render_prediction(prediction: Prediction) -> dict[str, Any]:
     rows = []
     for index in range(_shown_rows(prediction)):
         best = float(scores[index].max())
-        bar = (
-            '<div style="display:inline-block;width:120px;border-radius:4px;background:rgba(127,127,127,.3)">'
-            f'<div style="width:{best * 100:.0f}%;height:8px;border-radius:4px;background:#0969da"></div></div>'
-        )
-        rows.append([str(index), f"<b>{html.text(labels[index])}</b>", f"{best:.4f}", bar])
+        rows.append([str(index), f"<b>{html.text(labels[index])}</b>", f"{best:.4f}", html.bar(best)])
     more = f"<div>and {len(labels) - _MOST_ROWS:,} more rows</div>" if len(labels) > _MOST_ROWS else ""
     markup = html.heading(prediction.endpoint, note) + html.table(["row", "label", "score", ""], rows, numbers=(0, 2))
     return html.bundle(markup + more, repr(prediction))
@@ -90,9 +86,16 @@ def _state(endpoint: Endpoint) -> str:
 
 
 def _traffic(endpoint: Endpoint) -> str:
+    """Draw a bar for each version: its share, what it is, and how it is."""
     total = sum(row.weight for row in endpoint.traffic) or 1
-    parts = [f"version {row.version} ({row.weight / total:.0%})" for row in endpoint.traffic]
-    return html.text(", ".join(parts))
+    rows = []
+    for row in endpoint.traffic:
+        label = endpoint.labels.get(row.version, "")
+        share = f"{html.bar(row.weight / total)} {row.weight / total:.0%}" if row.weight else ""
+        words = [label] if label else []
+        words += [row.state] if row.state != "ready" else []
+        rows.append(f"<div>version {html.text(row.version)} {share} {html.text(', '.join(words))}</div>")
+    return "".join(rows)
 
 
 def _milliseconds(value: float | None) -> str:

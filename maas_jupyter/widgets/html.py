@@ -46,6 +46,15 @@ def heading(title: str, note: str = "") -> str:
     return f'<div style="margin:4px 0"><b>{text(title)}</b> {text(note)}</div>'
 
 
+def bar(share: float) -> str:
+    """Return a bar that is filled to a share between 0 and 1; readable on a light and on a dark page."""
+    return (
+        '<span style="display:inline-block;width:120px;border-radius:4px;background:rgba(127,127,127,.3)">'
+        f'<span style="display:block;width:{share * 100:.0f}%;height:8px;border-radius:4px;background:#0969da"></span>'
+        "</span>"
+    )
+
+
 def image(data: bytes, mime: str, alt: str, width: int | None = None) -> str:
     """Return an image that travels inside the notebook."""
     size = f' width="{width}"' if width else ""

@@ -18,7 +18,9 @@ def exposed():
         "maas_request_duration_seconds", "-", ["model", "version"], buckets=[0.001, 0.01, 0.1], registry=registry
     )
     inference = prometheus.Histogram("maas_inference_duration_seconds", "-", ["model", "version"], registry=registry)
-    prometheus.Gauge("process_resident_memory_bytes", "-", registry=registry).set(80_000_000)
+    memory = prometheus.Gauge("maas_process_resident_memory_bytes", "-", ["pid"], registry=registry)
+    memory.labels("1").set(30_000_000)
+    memory.labels("2").set(50_000_000)
     for version, code, seconds in [("1", "200", 0.0005)] * 6 + [("2", "200", 0.005)] * 2 + [("2", "400", 0.05)]:
         requests.labels("digits", version, "v2", code).inc()
         duration.labels("digits", version).observe(seconds)

@@ -344,3 +344,42 @@ def test_an_endpoint_that_is_gone_takes_its_samples_with_it(watcher, target):
         assert (await watcher.snapshot()).endpoints[0].samples == []
 
     asyncio.run(session())
+
+
+def test_targets_come_and_go(models, target, clock):
+    other = Target("gpu")
+    sources = [target]
+    watcher = Watcher(models, sources, interval=INTERVAL, clock=clock)
+
+    async def session():
+        assert [row.target for row in (await watcher.snapshot()).endpoints] == ["local"]
+        sources.append(other)
+        assert [row.target for row in (await watcher.snapshot()).endpoints] == ["local", "gpu"]
+        other.total = 4
+        assert (await watcher.snapshot()).endpoints[1].samples
+        sources[1] = again = Target("gpu")  # connected anew under the same name
+        again.names = ["wine"]
+        (_, row) = (await watcher.snapshot()).endpoints
+        assert (row.name, row.samples) == ("wine", [])
+        sources.remove(again)
+        assert [row.target for row in (await watcher.snapshot()).endpoints] == ["local"]
+
+    asyncio.run(session())
+
+
+def test_a_target_that_is_disconnected_while_it_is_looked_at(models, target, clock):
+    slow = Target("gpu")
+    sources = [target, slow]
+    watcher = Watcher(models, sources, interval=INTERVAL, patience=0.05, clock=clock)
+    slow.gate.clear()
+
+    async def session():
+        await watcher.snapshot()
+        sources.remove(slow)
+        await watcher.snapshot()
+        slow.gate.set()
+        for _ in range(20):
+            await asyncio.sleep(0)
+            assert [row.target for row in (await watcher.snapshot()).endpoints] == ["local"]
+
+    asyncio.run(session())

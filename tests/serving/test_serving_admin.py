@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import hashlib
 import re
 import threading
 
@@ -11,8 +9,7 @@ import pytest
 from bundles import Bundles, labelled, linear_softmax
 
 from maas_jupyter import schema
-from maas_jupyter.schema import FileEntry, Manifest, ServedModel, Signature
-from maas_jupyter.serving.store import BundleStore
+from maas_jupyter.schema import Manifest, ServedModel
 
 BODY = {"inputs": [{"name": "x", "shape": [1, 4], "datatype": "FP32", "data": [1, 2, 3, 4]}]}
 
@@ -55,13 +52,13 @@ def restarted(server_home, open_client):
 # -- publishing -------------------------------------------------------------------------------------------------------
 
 
-def test_publish_replaces_the_version_and_forgets_the_old_bundle(client, publish, bundles, digits, server_home):
+def test_publish_replaces_the_version_and_keeps_the_old_bundle(client, publish, bundles, digits, server_home):
     old = next((server_home / "bundles").glob("[0-9a-f]*"))
     status = publish("digits", "2", bundles.make(linear_softmax(2))).json()
     assert [(row["version"], row["weight"], row["state"]) for row in status["versions"]] == [("2", 100, "ready")]
     assert answers(client) == "2"
     assert client.post("/v2/models/digits/versions/1/infer", json=BODY).status_code == 404
-    assert not old.exists()
+    assert old.exists()  # a rollback needs it
     desired = schema.decode((server_home / "models/digits.json").read_bytes(), ServedModel, where="")
     assert [served.version for served in desired.versions] == ["2"]
 
@@ -85,7 +82,6 @@ def test_withdraw(client, digits, server_home):
     assert client.post("/v2/models/digits/infer", json=BODY).status_code == 404
     assert client.get("/maas/v1/status").json()["models"] == []
     assert not list((server_home / "models").iterdir())
-    assert not list((server_home / "bundles").glob("[0-9a-f]*"))
     assert client.delete("/maas/v1/models/digits").status_code == 404
 
 
@@ -133,7 +129,7 @@ def test_a_new_model_that_does_not_load_leaves_nothing(client, publish, bundles,
 def test_a_graph_with_another_signature(client, publish, bundles):
     answer = publish("digits", "1", bundles.make((linear_softmax()[0], labelled()[1])))
     assert answer.status_code == 422
-    assert "signature" in answer.json()["error"]
+    assert "has the inputs ['x'], but the manifest says ['n', 'text']" in answer.json()["error"]
 
 
 def test_a_runtime_that_nobody_knows(client, upload, bundles):
@@ -175,67 +171,6 @@ def test_publishes_at_once_all_succeed(client, upload, bundles):
 # -- bundles ----------------------------------------------------------------------------------------------------------
 
 
-def test_a_file_that_was_cut_before_it_was_sent(client, bundles, digits):
-    folder = bundles.make(linear_softmax(2))
-    base = f"/maas/v1/bundles/{Bundles.digest(folder)}"
-    data = (folder / "model.onnx").read_bytes()
-    client.put(f"{base}/files/maas.json", content=(folder / "maas.json").read_bytes())
-    answer = client.put(f"{base}/files/model.onnx", content=data[:-7])
-    assert answer.status_code == 422
-    for word in ("model.onnx", f"{len(data)} bytes", f"{len(data) - 7} bytes", "sha256"):
-        assert word in answer.json()["error"]
-    answer = client.post(f"{base}/commit")
-    assert answer.status_code == 422
-    assert "model.onnx is missing" in answer.json()["error"]
-    assert client.get(base).status_code == 404
-    assert answers(client) == "1"
-
-
-def test_a_file_that_is_longer_than_the_manifest_says(client, bundles):
-    folder = bundles.make(linear_softmax())
-    base = f"/maas/v1/bundles/{Bundles.digest(folder)}"
-    client.put(f"{base}/files/maas.json", content=(folder / "maas.json").read_bytes())
-    answer = client.put(f"{base}/files/model.onnx", content=(folder / "model.onnx").read_bytes() + b"x")
-    assert answer.status_code == 422
-    assert "longer" in answer.json()["error"]
-
-
-def test_files_without_or_beyond_the_manifest(client, bundles):
-    folder = bundles.make(linear_softmax())
-    base = f"/maas/v1/bundles/{Bundles.digest(folder)}"
-    assert client.post(f"{base}/commit").status_code == 400
-    assert client.put(f"{base}/files/model.onnx", content=b"x").status_code == 400
-    assert client.put(f"{base}/files/maas.json", content=b"{}").status_code == 422
-    client.put(f"{base}/files/maas.json", content=(folder / "maas.json").read_bytes())
-    for name in ("other.bin", "..%2f..%2fx", "%2fetc%2fpasswd", "a/../../x"):
-        assert client.put(f"{base}/files/{name}", content=b"x").status_code in (400, 404)
-    assert client.put("/maas/v1/bundles/nonsense/files/maas.json", content=b"x").status_code == 400
-
-
-@pytest.mark.parametrize("name", ["../evil", "/etc/evil", "a/../../b", "", "a//b", "maas.json", "a\\b", "."])
-def test_a_manifest_that_names_files_elsewhere(client, name):
-    manifest = Manifest(
-        task="tensor",
-        runtime="onnx",
-        precision="fp32",
-        signature=Signature([], []),
-        files={name: FileEntry("0" * 64, 1)},
-    )
-    data = schema.encode(manifest)
-    digest = hashlib.sha256(data).hexdigest()
-    answer = client.put(f"/maas/v1/bundles/{digest}/files/maas.json", content=data)
-    assert answer.status_code == 422
-    assert "cannot hold" in answer.json()["error"]
-
-
-def test_a_bundle_of_a_newer_format(client, bundles):
-    folder = bundles.make(linear_softmax(), format_version=99)
-    digest = Bundles.digest(folder)
-    answer = client.put(f"/maas/v1/bundles/{digest}/files/maas.json", content=(folder / "maas.json").read_bytes())
-    assert answer.status_code == 422
-    assert "format 99" in answer.json()["error"]
-
-
 @pytest.mark.parametrize("damage", ["cut", "altered", "gone", "manifest"])
 def test_a_bundle_damaged_on_the_servers_disk(client, publish, upload, bundles, words, server_home, restarted, damage):
     folder = bundles.make(linear_softmax())
@@ -273,38 +208,6 @@ def test_a_damaged_bundle_is_refused_while_the_old_version_serves(client, upload
     assert "sha256" in answer.json()["error"]
     assert answer.json()["error"].endswith("\nPublish it again to send it again.")
     assert answers(client) == "1"
-
-
-def test_two_uploads_of_a_bundle_overlap(tmp_path, bundles):
-    store = BundleStore(tmp_path / "home")
-    folder = bundles.make(linear_softmax())
-    digest = Bundles.digest(folder)
-    names = ("maas.json", "model.onnx")
-
-    async def chunks(name, committed=None):
-        data = (folder / name).read_bytes()
-        yield data[:9]
-        if committed:
-            await committed.wait()
-        yield data[9:]
-
-    async def scenario():
-        committed = asyncio.Event()
-        await store.receive(digest, "maas.json", chunks("maas.json"))
-        slow = [asyncio.create_task(store.receive(digest, name, chunks(name, committed))) for name in names]
-        await asyncio.sleep(0)
-        for name in names:
-            await store.receive(digest, name, chunks(name))
-        await asyncio.gather(store.commit(digest), store.commit(digest))
-        committed.set()
-        await asyncio.gather(*slow)
-        await store.receive(digest, "model.onnx", chunks("model.onnx"))
-        await store.commit(digest)
-
-    asyncio.run(scenario())
-    assert store.open(digest).digest == digest
-    stored = [path.relative_to(tmp_path / "home/bundles") for path in (tmp_path / "home/bundles").rglob("*")]
-    assert sorted(map(str, stored)) == sorted([".staging", digest, *(f"{digest}/{name}" for name in names)])
 
 
 @pytest.mark.parametrize("text", ['{"name": "bad"', "{}", '{"name": "other", "versions": []}'])

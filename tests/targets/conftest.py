@@ -59,7 +59,7 @@ def paused(target, monkeypatch):
         os.kill(pid, signal.SIGSTOP)
         try:
             with monkeypatch.context() as patch:
-                patch.setattr("maas_jupyter.serving.client.STATUS_TIMEOUT", 0.3)
+                patch.setattr("maas_jupyter.serving.client.core.STATUS_TIMEOUT", 0.3)
                 yield pid
         finally:
             with contextlib.suppress(ProcessLookupError):

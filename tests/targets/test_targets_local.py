@@ -51,6 +51,11 @@ def servers(home):
     return found
 
 
+def workers(supervisor):
+    """Return the ids of the worker processes of a server."""
+    return [int(pid) for pid in Path(f"/proc/{supervisor}/task/{supervisor}/children").read_text().split()]
+
+
 def collected(pid):
     """Wait until a process that has ended is not even a zombie of ours."""
     while (path := Path(f"/proc/{pid}/stat")).exists():
@@ -115,9 +120,12 @@ print(sorted(heavy & set(sys.modules)))
 """
     process = python("-c", program)
     assert process.communicate() == ("[]\n", "")
-    loaded = Path(f"/proc/{read_record(target.home).pid}/maps").read_text()
-    assert "onnxruntime" in loaded
-    assert "/torch/" not in loaded
+    supervisor = read_record(target.home).pid
+    (worker,) = workers(supervisor)
+    loaded = {pid: Path(f"/proc/{pid}/maps").read_text() for pid in (supervisor, worker)}
+    assert "onnxruntime" in loaded[worker]
+    assert "/torch/" not in loaded[worker]
+    assert not any(package in loaded[supervisor] for package in ("numpy", "onnxruntime", "uvloop"))
 
 
 def test_another_process_finds_the_running_server(target, bundles):
@@ -187,7 +195,7 @@ def test_clients_that_send_the_same_new_bundle_at_once_all_succeed(target, bundl
     record = read_record(target.home)
     clients = [ServingClient(record.url, record.token) for _ in range(6)]
     together = threading.Barrier(len(clients))
-    folders = [bundles.make(linear_softmax(scale)) for scale in range(2, 62)]
+    folders = [bundles.make(linear_softmax(scale)) for scale in range(2, 22)]
     failed = []
 
     def publish(number, client):
@@ -206,7 +214,15 @@ def test_clients_that_send_the_same_new_bundle_at_once_all_succeed(target, bundl
     for client in clients:
         client.close()
     assert not failed
-    kept = [Bundles.digest(base), Bundles.digest(folders[-1])]
+    # What serves, and what a rollback may need: the last five entries of each history.
+    kept = {
+        served["digest"]
+        for path in (target.home / "history").iterdir()
+        for line in path.read_text().splitlines()[-5:]
+        for served in json.loads(line)["model"]["versions"]
+    }
+    assert {Bundles.digest(base), Bundles.digest(folders[-1])} <= kept
+    assert len(kept) <= 11
     left = {str(path.relative_to(target.home / "bundles")) for path in (target.home / "bundles").rglob("*")}
     assert left == {".staging", *kept, *(f"{digest}/{name}" for digest in kept for name in ("maas.json", "model.onnx"))}
 
@@ -453,7 +469,6 @@ def test_a_server_that_cannot_start_shows_its_log(tmp_path):
         ([[1, 2, 3], [1]], "cannot be made"),
         ([["a", "b", "c", "d"]], "values that do not fit"),
         ([[1, 2, 3, 1e300]], "values that do not fit"),
-        ([[1, 2, 3, np.nan]], "NaN"),
         ({"y": X}, r"takes the inputs \['x'\]"),
     ],
 )

@@ -1,78 +1,188 @@
-"""Our own API: what ``publish`` and ``stop`` speak, to a local server and to a remote one; and the metrics."""
+"""The admin API: the control plane over HTTP, the uploads of bundles, and ``/metrics``."""
 
 from __future__ import annotations
 
-import os
-import time
-from collections.abc import Callable
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
 
 import msgspec
 from starlette.background import BackgroundTask
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from maas_jupyter._version import __version__
-from maas_jupyter.errors import NotFound
-from maas_jupyter.schema import PublishRequest, ServerStatus
-from maas_jupyter.serving.metrics import CONTENT_TYPE, Metrics
-from maas_jupyter.serving.repository import ModelRepository
+from maas_jupyter.errors import InvalidInput, NotFound
+from maas_jupyter.schema import ChangeRequest, ModelStatus, PublishRequest, UploadState
+from maas_jupyter.serving.control.base import Control
+from maas_jupyter.serving.metrics import CONTENT_TYPE, render
 from maas_jupyter.serving.responses import decode_body, json_response, read_body
+from maas_jupyter.serving.store import BundleStore, OffsetConflict
 
-_PUBLISH_LIMIT = 1024 * 1024
-_DECODER = msgspec.json.Decoder(PublishRequest)
+#: Most lines of the log in one answer.
+MOST_LINES = 10_000
+
+_BODY_LIMIT = 1024 * 1024
+_PUBLISH = msgspec.json.Decoder(PublishRequest)
+_CHANGE = msgspec.json.Decoder(ChangeRequest)
+
+Change = Callable[[str, ChangeRequest, str], Awaitable[ModelStatus]]
 
 
-def routes(repository: ModelRepository, metrics: Metrics, stop: Callable[[], None] | None) -> list[Route]:
-    """Return the routes; ``shutdown`` only where there is a way to stop."""
-    started = time.time()
-    store = repository.store
+def routes(
+    control: Control, store: BundleStore, stop: Callable[[], None] | None, *, chunk_seconds: float = 60.0
+) -> list[Route]:
+    """Return the routes.
 
-    async def status(request: Request) -> Response:
-        models = [repository.status(name) for name in repository.names()]
-        return json_response(ServerStatus(__version__, os.getpid(), started, models))
+    Parameters
+    ----------
+    control : Control
+        What changes the server.
+    store : BundleStore
+        Where bundles are received.
+    stop : callable, optional
+        Ends the server; called after ``POST /maas/v1/shutdown`` was answered. Without it that route does not exist.
+    chunk_seconds : float
+        How long the next bytes of an upload may take to arrive.
+    """
+    return [
+        *_bundle_routes(control, store, chunk_seconds),
+        *_model_routes(control),
+        *_server_routes(control, stop),
+    ]
 
+
+def _bundle_routes(control: Control, store: BundleStore, chunk_seconds: float) -> list[Route]:
     async def bundle(request: Request) -> Response:
         digest = request.path_params["digest"]
         if not store.has(digest):
             raise NotFound(f"There is no bundle {digest[:12]} here.")
         return json_response({"digest": digest})
 
-    async def upload(request: Request) -> Response:
+    async def arrived(request: Request) -> Response:
+        return _upload_state(store.state(request.path_params["digest"], request.path_params["file"]))
+
+    async def append(request: Request) -> Response:
         path = request.path_params
-        await store.receive(path["digest"], path["file"], request.stream())
-        return json_response({"file": path["file"]})
+        chunks = _timely(request.stream(), chunk_seconds)
+        try:
+            return _upload_state(await store.receive(path["digest"], path["file"], _offset(request), chunks))
+        except OffsetConflict as error:
+            response = json_response({"error": str(error)}, 409)
+            response.headers["Upload-Offset"] = str(error.offset)
+            return response
 
     async def commit(request: Request) -> Response:
         digest = request.path_params["digest"]
-        await store.commit(digest)
+        await control.commit(digest)
         return json_response({"digest": digest})
 
-    async def publish(request: Request) -> Response:
-        body = await read_body(request.receive, _PUBLISH_LIMIT)
-        wanted = decode_body(body, _DECODER, expected='{"version": ..., "digest": ...}')
-        return json_response(await repository.publish(request.path_params["model"], wanted))
+    file = "/maas/v1/bundles/{digest}/files/{file:path}"
+    return [
+        Route("/maas/v1/bundles/{digest}", bundle),
+        Route("/maas/v1/bundles/{digest}/commit", commit, methods=["POST"]),
+        Route(file, arrived),
+        Route(file, append, methods=["PATCH"]),
+    ]
 
-    async def withdraw(request: Request) -> Response:
-        name = request.path_params["model"]
-        await repository.withdraw(name)
-        return json_response({"name": name})
+
+def _model_routes(control: Control) -> list[Route]:
+    def change(operation: Change) -> Callable[[Request], Awaitable[Response]]:
+        async def endpoint(request: Request) -> Response:
+            body = await read_body(request.receive, _BODY_LIMIT)
+            wanted = decode_body(body or b"{}", _CHANGE, expected='{"user": ..., "reason": ...}, or nothing')
+            return json_response(await operation(request.path_params["model"], wanted, _by(request)))
+
+        return endpoint
+
+    async def publish(request: Request) -> Response:
+        body = await read_body(request.receive, _BODY_LIMIT)
+        wanted = decode_body(body, _PUBLISH, expected='{"version": ..., "digest": ...}')
+        return json_response(await control.publish(request.path_params["model"], wanted, _by(request)))
+
+    async def unpublish(name: str, wanted: ChangeRequest, by: str) -> ModelStatus:
+        await control.unpublish(name, wanted, by)
+        return ModelStatus(name, [])
+
+    async def load(request: Request) -> Response:
+        return json_response(await control.load(request.path_params["model"], _by(request)))
+
+    async def unload(request: Request) -> Response:
+        return json_response(await control.unload(request.path_params["model"], _by(request)))
+
+    async def status(request: Request) -> Response:
+        return json_response(await control.model_status(request.path_params["model"]))
+
+    async def history(request: Request) -> Response:
+        return json_response(await control.history(request.path_params["model"]))
+
+    model = "/maas/v1/models/{model}"
+    return [
+        Route(model, status),
+        Route(model, change(unpublish), methods=["DELETE"]),
+        Route(f"{model}/publish", publish, methods=["POST"]),
+        Route(f"{model}/promote", change(control.promote), methods=["POST"]),
+        Route(f"{model}/rollback", change(control.rollback), methods=["POST"]),
+        Route(f"{model}/unpublish", change(unpublish), methods=["POST"]),
+        Route(f"{model}/load", load, methods=["POST"]),
+        Route(f"{model}/unload", unload, methods=["POST"]),
+        Route(f"{model}/history", history),
+    ]
+
+
+def _server_routes(control: Control, stop: Callable[[], None] | None) -> list[Route]:
+    async def status(request: Request) -> Response:
+        return json_response(await control.status())
+
+    async def logs(request: Request) -> Response:
+        text = request.query_params.get("lines", "20")
+        if not text.isascii() or not text.isdigit() or not 0 < int(text[:9]) <= MOST_LINES:
+            raise InvalidInput(f"lines must be a number from 1 to {MOST_LINES}, not '{text[:40]}'.")
+        return json_response({"lines": await control.logs(int(text))})
 
     async def expose(request: Request) -> Response:
-        return Response(metrics.text(), headers={"content-type": CONTENT_TYPE})
+        return Response(render(await control.counts()), headers={"content-type": CONTENT_TYPE})
 
     async def shutdown(request: Request) -> Response:
-        response = json_response({"stopping": True}, 202)
-        response.background = BackgroundTask(stop) if stop else None
-        return response
+        return Response(
+            b'{"stopping":true}', 202, media_type="application/json", background=BackgroundTask(stop) if stop else None
+        )
 
     found = [
         Route("/maas/v1/status", status),
-        Route("/maas/v1/bundles/{digest}", bundle),
-        Route("/maas/v1/bundles/{digest}/commit", commit, methods=["POST"]),
-        Route("/maas/v1/bundles/{digest}/files/{file:path}", upload, methods=["PUT"]),
-        Route("/maas/v1/models/{model}/publish", publish, methods=["POST"]),
-        Route("/maas/v1/models/{model}", withdraw, methods=["DELETE"]),
+        Route("/maas/v1/logs", logs),
         Route("/metrics", expose),
     ]
     return [*found, Route("/maas/v1/shutdown", shutdown, methods=["POST"])] if stop else found
+
+
+def _by(request: Request) -> str:
+    name: str = request.scope["context"].principal.name
+    return name
+
+
+def _offset(request: Request) -> int:
+    text = request.headers.get("upload-offset", "")
+    if not text.isascii() or not text.isdigit() or len(text) > 18:
+        raise InvalidInput(
+            "The header Upload-Offset is missing or no number.",
+            hint="It says at which byte of the file the body begins.",
+        )
+    return int(text)
+
+
+def _upload_state(state: UploadState) -> Response:
+    response = json_response(state)
+    response.headers["Upload-Offset"] = str(state.offset)
+    return response
+
+
+async def _timely(chunks: AsyncIterator[bytes], seconds: float) -> AsyncIterator[bytes]:
+    """Pass chunks on; a sender that stalls must not keep its file locked for others."""
+    while True:
+        try:
+            yield await asyncio.wait_for(chunks.__anext__(), seconds)
+        except StopAsyncIteration:
+            return
+        except asyncio.TimeoutError:
+            raise HTTPException(408, f"No bytes arrived for {seconds:.0f} s.") from None

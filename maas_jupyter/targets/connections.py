@@ -1,0 +1,179 @@
+"""Which remote servers are connected: their addresses, and where their tokens are; never the tokens."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import re
+from contextlib import suppress
+from pathlib import Path
+
+import httpx
+from filelock import FileLock
+from msgspec import Struct, field
+
+from maas_jupyter import schema
+from maas_jupyter.errors import NotFound, Unauthorized, UsageError, nearest
+from maas_jupyter.schema import check_name
+from maas_jupyter.serving.client.transport import is_loopback
+
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+
+
+class Connection(Struct, frozen=True, kw_only=True):
+    """A remote server.
+
+    Attributes
+    ----------
+    name, url : str
+        What it is called here, and its address.
+    token_env : str
+        Name of the environment variable that holds its token.
+    ca_file : str, optional
+        PEM file of the authority that signed its certificate.
+    """
+
+    name: str
+    url: str
+    token_env: str
+    ca_file: str | None = None
+
+    def token(self) -> str:
+        """Return the token, from the environment of this process.
+
+        Raises
+        ------
+        Unauthorized
+            If the variable is not set.
+        """
+        token = os.environ.get(self.token_env, "").strip()
+        if not token:
+            raise Unauthorized(
+                f"The token of '{self.name}' is expected in the environment variable {self.token_env}, "
+                "which is not set in this process.",
+                hint=set_variable(self.token_env),
+            )
+        return token
+
+
+def set_variable(name: str) -> str:
+    """Return how a token gets into the environment without being shown."""
+    return (
+        f"Set {name} before Jupyter starts, or in a cell: "
+        f"import os, getpass; os.environ[{name!r}] = getpass.getpass('token: ')"
+    )
+
+
+class _File(Struct):
+    targets: list[Connection] = field(default_factory=list)
+
+
+class Connections:
+    """The file ``targets.json`` of a home, which only its owner may read.
+
+    Parameters
+    ----------
+    home : Path
+        Folder of the settings in force.
+    """
+
+    def __init__(self, home: Path) -> None:
+        self._path = home / "targets.json"
+
+    def read(self) -> dict[str, Connection]:
+        """Return all connections by name.
+
+        Raises
+        ------
+        BundleError
+            If the file is damaged.
+        """
+        try:
+            data = self._path.read_bytes()
+        except FileNotFoundError:
+            return {}
+        return {each.name: each for each in schema.decode(data, _File, where=str(self._path)).targets}
+
+    def add(self, connection: Connection) -> None:
+        """Keep a connection; one of the same name is replaced."""
+        with self._lock():
+            self._write({**self.read(), connection.name: connection})
+
+    def remove(self, name: str) -> None:
+        """Forget a connection.
+
+        Raises
+        ------
+        NotFound
+            If there is none of that name.
+        """
+        with self._lock():
+            found = self.read()
+            if name not in found:
+                raise NotFound(
+                    f"No target called '{name}' is connected.",
+                    hint=nearest(name, found, what="targets", otherwise="None is: see %maas targets."),
+                )
+            del found[name]
+            self._write(found)
+
+    def _lock(self) -> FileLock:
+        self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return FileLock(self._path.with_suffix(".lock"))
+
+    def _write(self, connections: dict[str, Connection]) -> None:
+        schema.write_atomic(self._path, schema.encode(_File(list(connections.values()))), mode=0o600)
+
+
+def new_connection(name: str, url: str, token_env: str, ca_file: str | None, *, insecure: bool) -> Connection:
+    """Check what a user typed.
+
+    Raises
+    ------
+    InvalidInput
+        If the name cannot be one.
+    UsageError
+        If the address, the variable or the file cannot be used. No message shows what could be a token.
+    """
+    check_name(name, what="target")
+    if not _VARIABLE.fullmatch(token_env) or token_env not in os.environ:
+        # Whoever mistakes the option types the token itself here: it must not be shown again.
+        known = token_env if re.fullmatch(r"[A-Z][A-Z0-9_]{0,40}", token_env) else "VAR"
+        raise UsageError(
+            "--token-env does not name an environment variable that is set in this process.", hint=set_variable(known)
+        )
+    path = None
+    if ca_file is not None:
+        path = Path(ca_file).expanduser().absolute()
+        if not path.is_file():
+            raise UsageError(f"There is no file {path}.", hint="--ca-file names a PEM file on this machine.")
+    return Connection(
+        name=name, url=_address(url, insecure), token_env=token_env, ca_file=None if path is None else str(path)
+    )
+
+
+def _address(url: str, insecure: bool) -> str:
+    hint = "Write it as https://HOST:PORT"
+    try:
+        parsed = httpx.URL(url)
+    except httpx.InvalidURL as error:
+        raise UsageError(f"This is not an address of a server: {error}", hint=hint) from error
+    if parsed.userinfo:
+        raise UsageError(
+            "The address holds a user or a password.", hint=f"{hint}; the token comes from --token-env VAR."
+        )
+    if parsed.scheme not in ("http", "https") or not parsed.host or parsed.query or parsed.fragment:
+        raise UsageError(f"'{url[:200]}' is not an address of a server.", hint=hint)
+    if parsed.scheme == "http" and not is_loopback(url) and not insecure:
+        raise UsageError(
+            f"Others on the way to {parsed.host} could read the token: the address is http.",
+            hint="Use https, or say --insecure where the network is trusted.",
+        )
+    return str(parsed).rstrip("/")
+
+
+def user_name() -> str:
+    """Return the name of who uses this process; empty where the system knows none."""
+    with suppress(OSError, KeyError):
+        return getpass.getuser()
+    return ""

@@ -1,0 +1,88 @@
+"""Traffic, history and requests of endpoints on this machine."""
+
+from __future__ import annotations
+
+import asyncio
+
+import numpy as np
+import pytest
+from bundles import linear_softmax
+
+from maas_jupyter.errors import Conflict, NotFound, Unavailable
+from maas_jupyter.targets.local import LocalTarget
+
+X = np.array([[1, 0, 0, 0], [0, 0, 0, 1]])
+
+
+def test_a_canary_is_promoted_and_rolled_back(target, bundles):
+    with pytest.raises(Conflict):
+        target.publish("digits", "1", bundles.make(linear_softmax()), canary=10)
+    endpoint = target.publish("digits", "1", bundles.make(linear_softmax()), reason="first")
+    canary = target.publish("digits", "2", bundles.make(linear_softmax(2)), canary=10)
+    assert canary.labels == {"1": "stable", "2": "canary"}
+    assert [row.version for row in target.promote("digits").traffic] == ["2"]
+    assert endpoint.predict(X).version == "2"
+    assert {row.version for row in target.rollback("digits", reason="worse").traffic} == {"1", "2"}
+    assert [row.version for row in endpoint.refresh().traffic] == ["1", "2"]
+    assert [(entry.action, entry.reason) for entry in target.history("digits")] == [
+        ("publish", "first"),
+        ("canary", ""),
+        ("promote", ""),
+        ("rollback", "worse"),
+    ]
+
+
+def test_the_history_is_there_while_the_server_rests(target, bundles):
+    target.publish("digits", "1", bundles.make(linear_softmax()))
+    target.stop()
+    assert [entry.action for entry in target.history("digits")] == ["publish"]
+    target.unpublish("digits", reason="no more")
+    assert target.endpoints() == []
+    entry = target.history("digits")[-1]
+    assert (entry.action, entry.reason, entry.model) == ("unpublish", "no more", None)
+    with pytest.raises(NotFound, match="ever served") as caught:
+        target.history("digit")
+    assert "'digits'" in caught.value.hint
+    for attempt in (target.unpublish, target.promote, target.rollback):
+        with pytest.raises(NotFound):
+            attempt("digits")
+    target.client()  # the next start does not bring it back
+    assert target.endpoints() == []
+
+
+def test_a_prediction_is_one_request_after_the_first(target, bundles):
+    endpoint = target.publish("digits", "1", bundles.make(linear_softmax()))
+    sent = []
+    target.connection()._http.event_hooks = {"request": [lambda request: sent.append(request.url.path)]}
+    for _ in range(3):
+        endpoint.predict(X)
+    assert sent == ["/v2/models/digits", *["/v2/models/digits/infer"] * 3]
+
+
+def test_a_held_endpoint_finds_the_server_that_came_after(target, bundles):
+    endpoint = target.publish("digits", "1", bundles.make(linear_softmax()))
+    endpoint.predict(X)
+    LocalTarget(target.home).stop()
+    with pytest.raises(Unavailable, match="does not run"):
+        endpoint.predict(X)
+    with pytest.raises(Unavailable, match="does not run"):
+        asyncio.run(endpoint.apredict(X))
+    LocalTarget(target.home).client()
+    assert endpoint.predict(X).version == "1"
+    assert asyncio.run(endpoint.apredict(X)).version == "1"
+
+
+def test_how_the_target_is(target, bundles):
+    assert (target.status().state, target.status().url) == ("stopped", "")
+    target.publish("digits", "1", bundles.make(linear_softmax()))
+    assert (target.status().state, target.status().models) == ("ready", 1)
+    assert "1 model" in repr(target.status())
+
+
+def test_an_unloaded_model_rests(target, bundles):
+    target.publish("digits", "1", bundles.make(linear_softmax()))
+    target.connection().unload("digits")
+    endpoint = target.endpoint("digits")
+    assert (endpoint.state, endpoint.reason) == ("stopped", "The model is not in memory.")
+    target.connection().load("digits")
+    assert endpoint.refresh().state == "ready"
