@@ -19,6 +19,55 @@ def fits(shape: Sequence[int], spec: TensorSpec) -> bool:
     )
 
 
+class Validator:
+    """`validate` for one signature; quick for what fits.
+
+    Parameters
+    ----------
+    signature : Signature
+        What the inputs are compared with.
+    """
+
+    def __init__(self, signature: Signature) -> None:
+        self._signature = signature
+        self._expected = [
+            (
+                spec.name,
+                np.dtype(NUMPY_DTYPES[spec.datatype]),
+                len(spec.shape),
+                [(axis, size) for axis, size in enumerate(spec.shape) if size >= 0],
+            )
+            for spec in signature.inputs
+        ]
+
+    def __call__(self, inputs: dict[str, np.ndarray]) -> int:
+        """Return the largest first axis among the inputs; 1 where none has an axis.
+
+        Raises
+        ------
+        InvalidInput
+            As `validate` does.
+        """
+        expected = self._expected
+        if len(inputs) != len(expected):
+            validate(inputs, self._signature)
+        rows = 0
+        for name, dtype, rank, fixed in expected:
+            array = inputs.get(name)
+            if array is None or array.dtype != dtype:
+                validate(inputs, self._signature)
+                array = inputs[name]
+            shape = array.shape
+            if len(shape) != rank or not array.size:
+                validate(inputs, self._signature)
+            for axis, size in fixed:
+                if shape[axis] != size:
+                    validate(inputs, self._signature)
+            if rank and shape[0] > rows:
+                rows = shape[0]
+        return rows or 1
+
+
 def validate(inputs: dict[str, np.ndarray], signature: Signature) -> None:
     """Compare arrays with a signature.
 

@@ -3,33 +3,28 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 from starlette.applications import Starlette
-from starlette.exceptions import HTTPException
-from starlette.middleware import Middleware
-from starlette.requests import Request
-from starlette.responses import Response
 
-from maas_jupyter.serving.auth import Authenticator, Principal
+from maas_jupyter.serving.auth import Authenticator, Principal, Token
+from maas_jupyter.serving.control.base import Control
+from maas_jupyter.serving.control.plane import ControlPlane
 from maas_jupyter.serving.dataplane import DataPlane
 from maas_jupyter.serving.direct import DirectRoutes
 from maas_jupyter.serving.gate import Gate
 from maas_jupyter.serving.metrics import Metrics
-from maas_jupyter.serving.protocols import admin, v1, v2
+from maas_jupyter.serving.options import Limits
+from maas_jupyter.serving.protocols import admin, mlflow, openapi, repository_extension, statistics, v1, v2
 from maas_jupyter.serving.repository import ModelRepository
-from maas_jupyter.serving.responses import error_response
-
-#: Largest body of an inference request in bytes.
-BODY_LIMIT = 64 * 1024 * 1024
 
 
 def create_app(
-    home: Path, token: str, *, body_limit: int = BODY_LIMIT, stop: Callable[[], None] | None = None
+    home: Path, tokens: str | Sequence[Token], *, limits: Limits | None = None, threads: int = 1
 ) -> Starlette:
-    """Make an application that serves the models of a folder.
+    """Make an application that serves the models of a folder and administers them itself.
 
     It keeps nothing outside of itself, so a process can hold several. Its lifespan loads what the folder asks for, in
     the background: ``/v2/health/ready`` answers 503 until that has settled. A host that mounts the application runs its
@@ -38,57 +33,98 @@ def create_app(
     Parameters
     ----------
     home : Path
-        Folder with the desired state and the bundles.
-    token : str
-        What every request but the health probes has to bring.
-    body_limit : int
-        Largest body of an inference request in bytes.
-    stop : callable, optional
-        Ends the process; called after ``POST /maas/v1/shutdown`` was answered. Without it that route does not exist.
+        Folder with the desired state and the bundles; no other server may work on it.
+    tokens : str or sequence of Token
+        What every request but the health probes has to bring; a single one is an admin's.
+    limits : Limits, optional
+        What one client may ask.
+    threads : int
+        Threads of one run.
 
     Returns
     -------
     Starlette
-        The application; ``state.repository`` is its `ModelRepository`, ``state.reconciled`` the `asyncio.Task` that
-        loads what the folder asks for, once the lifespan has begun.
+        The application; ``state.reconciled`` is the `asyncio.Task` that loads what the folder asks for, once the
+        lifespan has begun.
     """
-    metrics = Metrics()
-    repository = ModelRepository(home, metrics)
-    plane = DataPlane(repository, metrics)
+    limits = limits or Limits()
+    repository = ModelRepository(home, Metrics(), limits=limits, threads=threads)
+    control = ControlPlane(home, repository)
+
+    async def reconcile() -> None:
+        await control.reconcile()
+        repository.settled = True
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
-        await repository.open()
-        app.state.reconciled = asyncio.create_task(repository.reconcile())
+        await control.open()
+        app.state.reconciled = asyncio.create_task(reconcile())
         try:
             yield
         finally:
             app.state.reconciled.cancel()
+            await control.close()
             await repository.close()
 
-    app = Starlette(
-        routes=[*v2.routes(repository), *v1.routes(repository), *admin.routes(repository, metrics, stop)],
-        middleware=[
-            Middleware(Gate, authenticate=Authenticator({token: Principal("local")})),
-            Middleware(
-                DirectRoutes,
-                handlers={
-                    ("/v2/models/", "/infer"): v2.infer_handler(plane, body_limit),
-                    ("/v1/models/", ":predict"): v1.predict_handler(plane, body_limit),
-                },
-            ),
-        ],
-        exception_handlers={HTTPException: _http_error},
-        lifespan=lifespan,
-    )
-    app.state.repository = repository
+    app = worker_app(repository, control, tokens, limits=limits)
+    app.router.lifespan_context = lifespan
     return app
 
 
-async def _http_error(request: Request, error: Exception) -> Response:
-    """Answer what the router itself refuses."""
-    if isinstance(error, HTTPException) and error.status_code in (404, 405):
-        error = HTTPException(
-            error.status_code, f"There is no {request.method} {request.url.path[:200]} here.", error.headers
-        )
-    return error_response(error, request.scope["request_id"])
+def worker_app(
+    repository: ModelRepository,
+    control: Control,
+    tokens: str | Sequence[Token],
+    *,
+    limits: Limits,
+    stop: Callable[[], None] | None = None,
+) -> Starlette:
+    """Make the application of one worker, whose models and control plane are its host's.
+
+    Parameters
+    ----------
+    repository : ModelRepository
+        What is in memory.
+    control : Control
+        What changes it.
+    tokens : str or sequence of Token
+        What every request but the health probes has to bring.
+    limits : Limits
+        What one client may ask.
+    stop : callable, optional
+        Ends the server; called after ``POST /maas/v1/shutdown`` was answered. Without it that route does not exist.
+
+    Returns
+    -------
+    Starlette
+        The application; ``state.plane`` is its `DataPlane`, ``state.direct`` its `DirectRoutes`.
+    """
+    if isinstance(tokens, str):
+        tokens = [Token("local", "admin", tokens)]
+    plane = DataPlane(repository, repository.metrics)
+    authenticate = Authenticator({each.token: Principal(each.name, each.role) for each in tokens})
+    verbs = v1.handlers(plane)
+    invocations = mlflow.invocations_handler(plane)
+    app = Starlette(
+        routes=[
+            *statistics.routes(repository, control),
+            *v2.routes(repository),
+            *repository_extension.routes(control),
+            *v1.routes(plane, verbs, limits),
+            *mlflow.routes(plane, invocations, limits),
+            *admin.routes(control, repository.store, stop),
+            *openapi.routes(can_stop=stop is not None),
+        ]
+    )
+    direct = DirectRoutes(
+        {
+            ("/v2/models/", "/infer"): v2.infer_handler(plane),
+            **{("/v1/models/", verb): handler for verb, handler in verbs.items()},
+            ("/models/", "/invocations"): invocations,
+        }
+    )
+    # The gate answers every error itself, so none of Starlette's own middleware stands between.
+    app.middleware_stack = Gate(app.router, direct, authenticate, limits)
+    app.state.plane = plane
+    app.state.direct = direct
+    return app

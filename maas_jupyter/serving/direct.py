@@ -5,54 +5,53 @@ Its matching, middleware, request and response objects take twice as long as a s
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import NamedTuple
 
-from starlette.exceptions import HTTPException
-from starlette.types import ASGIApp, Receive, Scope, Send
+from maas_jupyter.serving.exchange import Handler
 
-from maas_jupyter.serving.auth import Principal
-
-#: Takes model, version (None where the path names none), principal and the ASGI channel; returns the answer's JSON.
-Handler = Callable[[str, "str | None", Principal, Receive], Awaitable[bytes]]
+#: Longest path in characters that can lead here.
+LONGEST_PATH = 1024
 
 _VERSIONS = "/versions/"
 
 
+class Direct(NamedTuple):
+    """Where a path leads: what answers it, for which model, and which version where the path names one."""
+
+    handler: Handler
+    model: str
+    version: str | None
+
+
 class DirectRoutes:
-    """ASGI application for ``POST {prefix}{model}[/versions/{version}]{suffix}``; everything else goes to another.
+    """The paths ``{prefix}{model}[/versions/{version}]{suffix}``.
 
     Parameters
     ----------
-    app : ASGI application
-        Answers every other path.
     handlers : mapping of (str, str) to Handler
         By prefix and suffix.
+
+    Attributes
+    ----------
+    handlers : list of (str, str, Handler)
+        The same, in the order in which they are tried.
     """
 
-    def __init__(self, app: ASGIApp, handlers: Mapping[tuple[str, str], Handler]) -> None:
-        self._app = app
-        self._handlers = [(prefix, suffix, handler) for (prefix, suffix), handler in handlers.items()]
+    def __init__(self, handlers: Mapping[tuple[str, str], Handler]) -> None:
+        self.handlers = [(prefix, suffix, handler) for (prefix, suffix), handler in handlers.items()]
+        self._known = lru_cache(maxsize=1024)(self._find)
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer, or pass on."""
-        path: str = scope["local_path"] if scope["type"] == "http" else ""
-        for prefix, suffix, handler in self._handlers:
+    def find(self, path: str) -> Direct | None:
+        """Return where a path leads; None where it is none of these."""
+        # Names are far shorter; what is longer would only fill the memory.
+        return self._known(path) if len(path) <= LONGEST_PATH else None
+
+    def _find(self, path: str) -> Direct | None:
+        for prefix, suffix, handler in self.handlers:
             if path.startswith(prefix) and path.endswith(suffix):
                 model, versions, version = path[len(prefix) : -len(suffix)].partition(_VERSIONS)
                 if model and "/" not in model and "/" not in version and bool(versions) == bool(version):
-                    await self._answer(handler, model, version or None, scope, receive, send)
-                    return
-        await self._app(scope, receive, send)
-
-    @staticmethod
-    async def _answer(
-        handler: Handler, model: str, version: str | None, scope: Scope, receive: Receive, send: Send
-    ) -> None:
-        if scope["method"] != "POST":
-            raise HTTPException(
-                405, f"There is no {scope['method']} {scope['local_path'][:200]} here.", {"Allow": "POST"}
-            )
-        body = await handler(model, version, scope["principal"], receive)
-        headers = [(b"content-length", b"%d" % len(body)), (b"content-type", b"application/json")]
-        await send({"type": "http.response.start", "status": 200, "headers": headers})
-        await send({"type": "http.response.body", "body": body})
+                    return Direct(handler, model, version or None)
+        return None

@@ -1,4 +1,4 @@
-"""What the server counts, in Prometheus' terms. One registry per app, so that two apps in a process stay apart.
+"""What the server counts, in Prometheus' terms.
 
 Counting happens with every request, looking every few seconds; so the counts are plain numbers, which become
 prometheus-client's families when they are looked at.
@@ -6,89 +6,156 @@ prometheus-client's families when they are looked at.
 
 from __future__ import annotations
 
-from bisect import bisect_left
-from collections import defaultdict
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Mapping
+from typing import Any
 
-from prometheus_client import CollectorRegistry, Gauge, ProcessCollector, generate_latest
-from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 from prometheus_client.utils import floatToGoString
 
+from maas_jupyter.serving.counts import ROWS, SECONDS, Counts, Histogram, Served, ShadowOutcome
+
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
-#: Seconds: six steps in each decade from 0.1 ms to 10 s.
-BUCKETS = (
-    *(step * 10.0**decade for decade in range(-4, 1) for step in (1.0, 1.5, 2.0, 3.0, 5.0, 7.0)),
-    10.0,
-)
-_BOUNDS = [*(floatToGoString(bound) for bound in BUCKETS), "+Inf"]
+
+class Meter:
+    """Counts the runs of one version."""
+
+    __slots__ = ("_inference", "_last", "_queue", "_rows", "_served")
+
+    def __init__(self, counts: Counts, served: Served) -> None:
+        self._served = served
+        self._last = counts.last_inference
+        self._queue = _histogram_of(counts.queue_seconds, served, SECONDS)
+        self._inference = _histogram_of(counts.inference_seconds, served, SECONDS)
+        self._rows = _histogram_of(counts.batch_rows, served, ROWS)
+
+    def waited(self, seconds: float) -> None:
+        """Count how long one request waited for its run."""
+        self._queue.add(SECONDS, seconds)
+
+    def ran(self, rows: int, seconds: float) -> None:
+        """Count one run: how many rows it had and how long it took."""
+        self._inference.add(SECONDS, seconds)
+        self._rows.add(ROWS, rows)
+        self._last[self._served] = time.time()
 
 
-class Durations:
-    """A histogram of one series, in seconds."""
-
-    __slots__ = ("counts", "total")
-
-    def __init__(self) -> None:
-        self.counts = [0] * len(_BOUNDS)
-        self.total = 0.0
-
-    def add(self, seconds: float) -> None:
-        """Count one duration."""
-        self.counts[bisect_left(BUCKETS, seconds)] += 1
-        self.total += seconds
-
-    def cumulative(self) -> list[tuple[str, float]]:
-        """Return each bound with the number of durations up to it."""
-        found: list[tuple[str, float]] = []
-        below = 0
-        for bound, count in zip(_BOUNDS, self.counts, strict=True):
-            below += count
-            found.append((bound, below))
-        return found
-
-
-class Metrics(Collector):
-    """The server's counters and histograms; everything is counted on the event loop's thread."""
+class Metrics:
+    """One worker's counters; everything is counted on the event loop's thread."""
 
     def __init__(self) -> None:
-        self._requests: defaultdict[tuple[str, str, str, int], int] = defaultdict(int)
-        self._request_seconds: defaultdict[tuple[str, str], Durations] = defaultdict(Durations)
-        self._inference_seconds: defaultdict[tuple[str, str], Durations] = defaultdict(Durations)
-        self._registry = CollectorRegistry(auto_describe=False)
-        self._registry.register(self)
-        self.loaded = Gauge("maas_loaded_versions", "Versions in memory.", ["model"], registry=self._registry)
-        ProcessCollector(registry=self._registry)
+        self.counts = Counts()
 
-    def count(self, model: str, version: str, protocol: str, code: int, seconds: float) -> None:
+    def count(self, model: str, version: str, protocol: str, code: int, principal: str, seconds: float) -> None:
         """Count one request that took so many seconds."""
-        self._requests[model, version, protocol, code] += 1
-        self._request_seconds[model, version].add(seconds)
+        counts = self.counts
+        key = (model, version, protocol, code)
+        counts.requests[key] = counts.requests.get(key, 0) + 1
+        counts.principals[principal] = counts.principals.get(principal, 0) + 1
+        served = (model, version)
+        _histogram_of(counts.request_seconds, served, SECONDS).add(SECONDS, seconds)
+        if code != 200:
+            counts.failed_seconds[served] = counts.failed_seconds.get(served, 0.0) + seconds
 
-    def inferred(self, model: str, version: str, seconds: float) -> None:
-        """Note how long a model computed."""
-        self._inference_seconds[model, version].add(seconds)
+    def meter(self, model: str, version: str) -> Meter:
+        """Return what counts the runs of one version."""
+        return Meter(self.counts, (model, version))
+
+    def shadowed(self, model: str, version: str, outcome: ShadowOutcome) -> None:
+        """Count what became of one copy for a shadow version."""
+        key = (model, version, outcome)
+        self.counts.shadow[key] = self.counts.shadow.get(key, 0) + 1
+
+
+def _histogram_of(histograms: dict[Served, Histogram], served: Served, bounds: tuple[float, ...]) -> Histogram:
+    histogram = histograms.get(served)
+    if histogram is None:
+        histogram = histograms[served] = Histogram.over(bounds)
+    return histogram
+
+
+def render(counts: Counts) -> bytes:
+    """Return counts in Prometheus' text format."""
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(_Families(counts))
+    return generate_latest(registry)
+
+
+class _Families(Collector):
+    def __init__(self, counts: Counts) -> None:
+        self._counts = counts
 
     def collect(self) -> Iterator[Metric]:
-        """Give the counts to prometheus-client."""
-        requests = CounterMetricFamily(
+        counts = self._counts
+        yield _family(
+            CounterMetricFamily,
             "maas_requests",
             "Requests by their outcome; model and version are empty where the request named none that exists.",
-            labels=["model", "version", "protocol", "code"],
+            ["model", "version", "protocol", "code"],
+            counts.requests,
         )
-        for (model, version, protocol, code), count in self._requests.items():
-            requests.add_metric([model, version, protocol, str(code)], count)
-        yield requests
-        for name, text, series in (
-            ("maas_request_duration_seconds", "A request from its arrival to its answer.", self._request_seconds),
-            ("maas_inference_duration_seconds", "The model's own part of a request.", self._inference_seconds),
+        principals = {(name,): number for name, number in counts.principals.items()}
+        yield _family(
+            CounterMetricFamily, "maas_principal_requests", "Requests by who asked.", ["principal"], principals
+        )
+        for name, text, bounds, histograms in (
+            (
+                "maas_request_duration_seconds",
+                "A request from its arrival to its answer.",
+                SECONDS,
+                counts.request_seconds,
+            ),
+            ("maas_queue_duration_seconds", "A request's wait for its batch.", SECONDS, counts.queue_seconds),
+            (
+                "maas_inference_duration_seconds",
+                "The model's own part of a request.",
+                SECONDS,
+                counts.inference_seconds,
+            ),
+            ("maas_batch_rows", "Rows of each run.", ROWS, counts.batch_rows),
         ):
-            family = HistogramMetricFamily(name, text, labels=["model", "version"])
-            for (model, version), durations in series.items():
-                family.add_metric([model, version], durations.cumulative(), durations.total)
-            yield family
+            yield _histogram(name, text, bounds, histograms)
+        yield _family(
+            CounterMetricFamily,
+            "maas_shadow_requests",
+            "Copies for a shadow, by how its answer compared.",
+            ["model", "version", "outcome"],
+            counts.shadow,
+        )
+        yield _family(
+            GaugeMetricFamily, "maas_queue_depth", "Requests that wait.", ["model", "version"], counts.queue_depth
+        )
+        loaded = {(name,): number for name, number in counts.loaded.items()}
+        yield _family(GaugeMetricFamily, "maas_loaded_versions", "Versions in memory.", ["model"], loaded)
+        for name, text, value in (
+            ("maas_process_resident_memory_bytes", "Resident memory.", lambda process: process.resident_bytes),
+            ("maas_process_cpu_seconds_total", "Processor time.", lambda process: process.cpu_seconds),
+            ("maas_process_open_fds", "Open files.", lambda process: process.open_files),
+            ("maas_process_start_time_seconds", "Start.", lambda process: process.started),
+        ):
+            rows = {(process.role, str(process.pid)): value(process) for process in counts.processes}
+            kind = CounterMetricFamily if name.endswith("_total") else GaugeMetricFamily
+            yield _family(kind, name.removesuffix("_total"), text, ["role", "pid"], rows)
 
-    def text(self) -> bytes:
-        """Return everything in Prometheus' text format."""
-        return generate_latest(self._registry)
+
+def _family(kind: type[Any], name: str, text: str, labels: list[str], rows: Mapping[Any, float]) -> Metric:
+    family = kind(name, text, labels=labels)
+    for key, value in rows.items():
+        family.add_metric([str(part) for part in key], value)
+    return family
+
+
+def _histogram(name: str, text: str, bounds: tuple[float, ...], histograms: dict[Served, Histogram]) -> Metric:
+    family = HistogramMetricFamily(name, text, labels=["model", "version"])
+    texts = [*(floatToGoString(bound) for bound in bounds), "+Inf"]
+    for (model, version), histogram in histograms.items():
+        below = 0
+        rows = []
+        for bound, number in zip(texts, histogram.buckets, strict=True):
+            below += number
+            rows.append((bound, below))
+        family.add_metric([model, version], rows, histogram.total)
+    return family

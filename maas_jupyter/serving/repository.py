@@ -1,4 +1,4 @@
-"""The actual state: what is loaded, and the way from there to the desired state."""
+"""What one worker has in memory, and its steps towards what the control plane asks for."""
 
 from __future__ import annotations
 
@@ -8,25 +8,20 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
-from maas_jupyter import plugins
 from maas_jupyter.errors import BundleError, MaasError, NotFound, Unavailable, nearest
-from maas_jupyter.schema import (
-    Manifest,
-    ModelStatus,
-    PublishRequest,
-    ServedModel,
-    ServedVersion,
-    VersionStatus,
-    check_name,
-)
-from maas_jupyter.serving.desired import DesiredState
+from maas_jupyter.schema import Manifest, ModelStatus, ServedModel, ServedVersion, VersionStatus
+from maas_jupyter.serving.batching import Batcher
+from maas_jupyter.serving.counts import Counts
 from maas_jupyter.serving.metrics import Metrics
+from maas_jupyter.serving.options import Limits
 from maas_jupyter.serving.router import Router
-from maas_jupyter.serving.runtimes.base import Runtime
+from maas_jupyter.serving.servable import Servable
 from maas_jupyter.serving.store import BundleStore
+from maas_jupyter.signature import Validator
 
 #: How long a stopping server waits for what is being computed.
 DRAIN_SECONDS = 5.0
@@ -39,87 +34,123 @@ class LoadedVersion:
 
     Attributes
     ----------
-    seconds : float
-        How long the warm-up's single row took, the second time.
+    validate : Validator
+        Compares inputs with the signature.
     in_flight : int
-        Requests that are being computed.
+        Requests that were routed here and are not answered yet.
     """
 
-    def __init__(self, version: str, digest: str, manifest: Manifest, runtime: Runtime, seconds: float) -> None:
-        self.version = version
-        self.digest = digest
-        self.manifest = manifest
-        self.runtime = runtime
-        self.seconds = seconds
+    def __init__(self, served: ServedVersion, servable: Servable, batcher: Batcher) -> None:
+        self.version = served.version
+        self.digest = served.digest
+        self.servable = servable
+        self.batcher = batcher
+        self.validate = Validator(servable.manifest.signature)
         self.in_flight = 0
-        self._idle = asyncio.Event()
-        self._idle.set()
+        self._idle: asyncio.Event | None = None  # only while somebody waits for it
 
-    def __enter__(self) -> LoadedVersion:
+    @property
+    def manifest(self) -> Manifest:
+        """What the bundle says about itself."""
+        return self.servable.manifest
+
+    def enter(self) -> None:
+        """Begin a request; until `leave` the version stays in memory, whatever replaces it."""
         self.in_flight += 1
-        self._idle.clear()
-        return self
 
-    def __exit__(self, *_: object) -> None:
+    def leave(self) -> None:
+        """End a request."""
         self.in_flight -= 1
-        if not self.in_flight:
+        if self._idle is not None and not self.in_flight:
             self._idle.set()
 
     async def drained(self) -> None:
-        """Wait until no request is being computed."""
-        await self._idle.wait()
+        """Wait until no request is on its way and nothing is being computed, not even for those that were given up."""
+        if self.in_flight:
+            self._idle = asyncio.Event()
+            await self._idle.wait()
+        await self.batcher.drained()
 
 
 class ModelRepository:
-    """Loads, switches and unloads versions. Lives on one event loop; loading happens in threads beside it.
+    """Loads, switches and unloads versions: a `Replica`. Lives on one event loop; loading happens in threads beside it.
 
     Parameters
     ----------
     home : Path
         The server's folder.
     metrics : Metrics
-        Where the number of loaded versions is shown.
-    runtime : callable
-        Returns the class for a manifest's ``runtime``.
+        Where runs are counted.
+    limits : Limits
+        How much may wait for one version.
+    threads : int
+        Threads of one run.
+    loading : callable
+        Given a bundle's digest, returns a context that is held while it loads: who watches from outside then knows
+        what this process died of.
+
+    Attributes
+    ----------
+    settled : bool
+        Everything that should serve at the start does, or failed; set by who applies that state.
     """
 
-    def __init__(self, home: Path, metrics: Metrics, runtime: Callable[[str], Any] | None = None) -> None:
+    def __init__(
+        self,
+        home: Path,
+        metrics: Metrics,
+        *,
+        limits: Limits | None = None,
+        threads: int = 1,
+        loading: Callable[[str], AbstractContextManager[Any]] = nullcontext,
+    ) -> None:
         self.store = BundleStore(home)
         self.settled = False
-        self._desired = DesiredState(home)
-        self._metrics = metrics
-        self._runtime = runtime or (lambda name: plugins.load("runtime", name))
+        self.metrics = metrics
+        self._limits = limits or Limits()
+        self._threads = threads
+        self._loading = loading
         self._routers: dict[str, Router[LoadedVersion]] = {}
-        self._others: dict[str, dict[str, VersionStatus]] = {}  # versions that are loading or failed
-        self._locks: dict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
-        self._wanted: dict[str, set[str]] = defaultdict(set)  # digest -> models that use it or are about to
-        self._to_restore: list[ServedModel] = []
+        self._models: dict[str, ServedModel] = {}
+        self._others: dict[str, dict[str, VersionStatus]] = {}  # versions that do not serve, with the reason
+        self._prepared: defaultdict[str, dict[tuple[str, str], LoadedVersion]] = defaultdict(dict)
+        self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._retiring: set[asyncio.Task[None]] = set()
-        self._threads = ThreadPoolExecutor(2, thread_name_prefix="maas-load")
+        self._loads = ThreadPoolExecutor(2, thread_name_prefix="maas-load")
         self._runs = ThreadPoolExecutor(thread_name_prefix="maas-run")
 
     # -- looking ------------------------------------------------------------------------------------------------------
 
     def names(self) -> list[str]:
-        """Return the names of all models, serving or not."""
-        return sorted({*self._routers, *self._others})
+        """Return the names of all models, in memory or not."""
+        return sorted(self._models)
 
-    def status(self, name: str) -> ModelStatus:
-        """Return the state of one model.
+    def model(self, name: str) -> ServedModel:
+        """Return the desired state of one model.
 
         Raises
         ------
         NotFound
             If there is no such model.
         """
-        router, others = self._routers.get(name), self._others.get(name, {})
-        if router is None and not others:
-            raise self._not_found(name)
+        try:
+            return self._models[name]
+        except KeyError:
+            raise self._not_found(name) from None
+
+    def status(self, name: str) -> ModelStatus:
+        """Return the state of one model in this process.
+
+        Raises
+        ------
+        NotFound
+            If there is no such model.
+        """
+        model, router, others = self.model(name), self._routers.get(name), self._others.get(name, {})
         ready = {}
-        if router is not None:
-            for loaded in router.versions.values():
-                weight = router.weights[loaded.version]
-                ready[loaded.version] = VersionStatus(loaded.version, loaded.digest, weight, "ready")
+        for version, loaded in router.versions.items() if router else ():
+            weight = router.weights[version] if router else 0
+            ready[version] = VersionStatus(version, loaded.digest, weight, "ready", shadow=version == model.shadow)
         return ModelStatus(name, [*ready.values(), *(row for row in others.values() if row.version not in ready)])
 
     def router(self, name: str) -> Router[LoadedVersion]:
@@ -134,197 +165,126 @@ class ModelRepository:
         """
         router = self._routers.get(name)
         if router is None:
-            rows = self._others.get(name)
-            if not rows:
-                raise self._not_found(name)
-            row = next(iter(rows.values()))
-            raise Unavailable(
-                f"Model '{name}' is not ready: {row.reason or row.state}", hint="Publish a version that loads, or wait."
-            )
+            if not self.model(name).loaded:
+                raise Unavailable(
+                    f"Model '{name}' is not in memory.", hint=f"Load it: POST /v2/repository/models/{name}/load"
+                )
+            row = next(iter(self._others.get(name, {}).values()), None)
+            why = (row.reason or row.state) if row else "loading"
+            raise Unavailable(f"Model '{name}' is not ready: {why}", hint="Publish a version that loads, or wait.")
         return router
 
     def _not_found(self, name: str) -> NotFound:
         return NotFound(
             f"There is no model '{name[:128]}' here.",
-            hint=nearest(name[:128], self.names(), what="models", otherwise="Nothing is published here yet."),
+            hint=nearest(name[:128], self._models, what="models", otherwise="Nothing is published here yet."),
         )
+
+    async def counts(self) -> Counts:
+        """Return what this worker counted."""
+        counts = self.metrics.counts
+        counts.loaded = {name: len(router.versions) for name, router in self._routers.items()}
+        counts.queue_depth = {
+            (name, version): loaded.batcher.depth
+            for name, router in self._routers.items()
+            for version, loaded in router.versions.items()
+        }
+        return counts
 
     # -- changing -----------------------------------------------------------------------------------------------------
 
-    async def open(self) -> None:
-        """Read the desired state and delete the bundles that it does not name; before the first upload."""
-        models, broken = await self._in_thread(self._desired.read)
-        for name, reason in broken.items():
-            log.error("desired state of %s is broken: %s", name, reason)
-            self._others[name] = {"": VersionStatus("", "", 0, "failed", reason)}
-        for model in models.values():
-            self._others[model.name] = {
-                served.version: VersionStatus(served.version, served.digest, served.weight, "loading")
-                for served in model.versions
-            }
-            for served in model.versions:
-                self._wanted[served.digest].add(model.name)
-        await self._in_thread(self.store.sweep, list(self._wanted))
-        self._to_restore = list(models.values())
+    async def prepare(self, name: str, served: ServedVersion) -> None:
+        """Load and warm one version beside what serves; see `Replica`."""
+        async with self._locks[name]:
+            if self._find(name, served) is None:
+                self._prepared[name][served.version, served.digest] = await self._load(name, served)
 
-    async def reconcile(self) -> None:
-        """Load what the desired state asks for; what cannot be loaded is reported as failed and hinders no other."""
-        await asyncio.gather(*(self._restore(model) for model in self._to_restore))
-        self.settled = True
-
-    async def _restore(self, model: ServedModel) -> None:
-        async with self._locks[model.name]:
+    async def apply(self, model: ServedModel, others: list[VersionStatus]) -> None:
+        """Serve this state from now on; see `Replica`."""
+        name = model.name
+        async with self._locks[name]:
+            failed: list[VersionStatus] = []
             ready: list[tuple[LoadedVersion, int]] = []
-            for served in model.versions:
+            unserved = {(row.version, row.digest) for row in others}
+            for served in model.versions if model.loaded else ():
+                if (served.version, served.digest) in unserved:
+                    continue
                 try:
-                    ready.append((await self._load(model.name, served.version, served.digest), served.weight))
-                    self._others[model.name].pop(served.version, None)
+                    loaded = self._find(name, served) or await self._load(name, served)
+                    ready.append((loaded, served.weight))
                 except MaasError as error:
-                    self._failed(model.name, served, error)
+                    row = VersionStatus(served.version, served.digest, served.weight, "failed", error.message)
+                    failed.append(row)
+            # No step from here on waits, so no request sees half of the change.
+            before = self._routers.pop(name, None)
+            old = {*(before.versions.values() if before else ()), *self._prepared.pop(name, {}).values()}
+            self._models[name] = model
+            self._others[name] = {row.version: row for row in (*others, *failed)}
+            if not model.loaded:
+                rows = [VersionStatus(row.version, row.digest, row.weight, "unloaded") for row in model.versions]
+                self._others[name] = {row.version: row for row in rows}
             if ready:
-                self._switch(model.name, Router(model.name, ready))
+                self._routers[name] = Router(name, ready, shadow=model.shadow)
+                log.info("model %s serves %s", name, self._routers[name].weights)
+            self._retire(name, old - {loaded for loaded, _ in ready})
 
-    async def publish(self, name: str, request: PublishRequest) -> ModelStatus:
-        """Make one version take all of a model's traffic.
-
-        The version is loaded and warmed beside what serves, then the desired state is written, then traffic moves in
-        one step; what served before is unloaded when its last request is answered.
-
-        Raises
-        ------
-        InvalidInput
-            If the name or version cannot be served.
-        NotFound
-            If the bundle was not sent.
-        BundleError
-            If the bundle is altered or does not load; what served before goes on serving.
-        """
-        check_name(name)
-        check_name(request.version, what="version")
+    async def forget(self, name: str) -> None:
+        """Stop serving a model; see `Replica`."""
         async with self._locks[name]:
-            before = self._routers.get(name)
-            if before and [(loaded.version, loaded.digest) for loaded in before.versions.values()] == [
-                (request.version, request.digest)
-            ]:
-                return self.status(name)
-            served = ServedVersion(request.version, request.digest)
-            waiting = self._others.get(name, {})
-            self._others[name] = {
-                **waiting,
-                request.version: VersionStatus(request.version, request.digest, 0, "loading"),
-            }
-            self._wanted[request.digest].add(name)
-            try:
-                loaded = await self._load(name, request.version, request.digest)
-                await self._in_thread(self._desired.write, ServedModel(name, [served]))
-            except BaseException as error:
-                self._others[name] = waiting
-                if before and isinstance(error, MaasError):
-                    self._failed(name, ServedVersion(request.version, request.digest, 0), error)
-                elif not waiting:
-                    del self._others[name]
-                self._settle_digests(
-                    name, {row.digest for row in (*waiting.values(), *(before.versions.values() if before else ()))}
-                )
-                raise
-            del self._others[name]
-            self._switch(name, Router(name, [(loaded, served.weight)]))
-            if before:
-                self._retire(name, before.versions.values())
-            self._settle_digests(name, {request.digest})
-            return self.status(name)
-
-    async def withdraw(self, name: str) -> None:
-        """Stop serving a model and forget it; requests that are being computed are still answered.
-
-        Raises
-        ------
-        NotFound
-            If there is no such model.
-        """
-        check_name(name)
-        async with self._locks[name]:
-            self.status(name)
-            await self._in_thread(self._desired.delete, name)
             router = self._routers.pop(name, None)
+            self._models.pop(name, None)
             self._others.pop(name, None)
-            if router:
-                self._metrics.loaded.remove(name)
-                self._retire(name, router.versions.values())
-            self._settle_digests(name, set())
-            log.info("model %s withdrawn", name)
+            prepared = self._prepared.pop(name, {}).values()
+            self._retire(name, {*(router.versions.values() if router else ()), *prepared})
+        self._locks.pop(name, None)
+        log.info("model %s withdrawn", name)
 
     async def close(self) -> None:
-        """Drain and unload everything; the desired state stays."""
+        """Drain and unload everything."""
         for name, router in self._routers.items():
             self._retire(name, router.versions.values())
+        for name, prepared in self._prepared.items():
+            self._retire(name, prepared.values())
         self._routers.clear()
+        self._prepared.clear()
         if self._retiring:
             await asyncio.wait(self._retiring, timeout=DRAIN_SECONDS)
-        self._threads.shutdown(wait=False, cancel_futures=True)
+        self._loads.shutdown(wait=False, cancel_futures=True)
         self._runs.shutdown(wait=False, cancel_futures=True)
-
-    async def run(self, loaded: LoadedVersion, inputs: dict[str, Any], *, inline: bool) -> dict[str, Any]:
-        """Compute one request on a loaded version, on the event loop or in a thread beside it."""
-        with loaded:
-            if inline:
-                return loaded.runtime.run(inputs)
-            return await asyncio.get_running_loop().run_in_executor(self._runs, loaded.runtime.run, inputs)
 
     # -- steps --------------------------------------------------------------------------------------------------------
 
-    async def _load(self, name: str, version: str, digest: str) -> LoadedVersion:
+    def _find(self, name: str, served: ServedVersion) -> LoadedVersion | None:
+        router = self._routers.get(name)
+        loaded = router.versions.get(served.version) if router else None
+        if loaded is not None and loaded.digest == served.digest:
+            return loaded
+        return self._prepared[name].get((served.version, served.digest))
+
+    async def _load(self, name: str, served: ServedVersion) -> LoadedVersion:
         started = time.perf_counter()
         try:
-            manifest, runtime, seconds = await self._in_thread(self._load_blocking, digest)
+            with self._loading(served.digest):
+                servable = await asyncio.get_running_loop().run_in_executor(
+                    self._loads, lambda: Servable.load(self.store.open(served.digest), self._threads)
+                )
         except MaasError as error:
-            log.warning("model %s version %s does not load: %s", name, version, error.message)
+            log.warning("model %s version %s does not load: %s", name, served.version, error.message)
             raise
         except Exception as error:
-            log.exception("model %s version %s does not load", name, version)
+            log.exception("model %s version %s does not load", name, served.version)
             raise BundleError(f"The bundle does not load: {type(error).__name__}: {error}") from error
-        log.info("model %s version %s loaded in %.3f s", name, version, time.perf_counter() - started)
-        return LoadedVersion(version, digest, manifest, runtime, seconds)
-
-    def _load_blocking(self, digest: str) -> tuple[Manifest, Runtime, float]:
-        bundle = self.store.open(digest)
-        try:
-            runtime: Runtime = self._runtime(bundle.manifest.runtime)()
-        except NotFound as error:
-            raise BundleError(error.message, error.hint) from error
-        runtime.load(bundle.folder, bundle.manifest)
-        runtime.warm_up()
-        started = time.perf_counter()
-        runtime.warm_up()
-        return bundle.manifest, runtime, time.perf_counter() - started
-
-    def _failed(self, name: str, served: ServedVersion, error: MaasError) -> None:
-        row = VersionStatus(served.version, served.digest, served.weight, "failed", error.message)
-        self._others.setdefault(name, {})[served.version] = row
-
-    def _switch(self, name: str, router: Router[LoadedVersion]) -> None:
-        self._routers[name] = router
-        self._metrics.loaded.labels(name).set(len(router.versions))
-        log.info("model %s serves %s", name, router.weights)
+        log.info("model %s version %s loaded in %.3f s", name, served.version, time.perf_counter() - started)
+        batcher = Batcher(name, served.version, servable, self.metrics, self._runs, self._limits)
+        return LoadedVersion(served, servable, batcher)
 
     def _retire(self, name: str, versions: Iterable[LoadedVersion]) -> None:
         async def retire(loaded: LoadedVersion) -> None:
             await loaded.drained()
-            loaded.runtime.unload()
+            loaded.servable.unload()
             log.info("model %s version %s unloaded", name, loaded.version)
 
         for loaded in versions:
             task = asyncio.create_task(retire(loaded))
             self._retiring.add(task)
             task.add_done_callback(self._retiring.discard)
-
-    def _settle_digests(self, name: str, kept: set[str]) -> None:
-        """Delete the bundles that only this model used and that it uses no longer."""
-        for digest in [digest for digest, names in self._wanted.items() if name in names and digest not in kept]:
-            self._wanted[digest].discard(name)
-            if not self._wanted[digest]:
-                del self._wanted[digest]
-                self.store.delete(digest)
-
-    async def _in_thread(self, function: Callable[..., Any], *arguments: Any) -> Any:
-        return await asyncio.get_running_loop().run_in_executor(self._threads, function, *arguments)

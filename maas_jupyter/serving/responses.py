@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import math
 from typing import TypeVar
 
 import msgspec
@@ -12,10 +14,13 @@ from starlette.types import Receive
 
 from maas_jupyter.errors import (
     BundleError,
+    Conflict,
+    Forbidden,
     InvalidInput,
     MaasError,
     MissingDependency,
     NotFound,
+    TooManyRequests,
     Unauthorized,
     Unavailable,
     UsageError,
@@ -25,11 +30,29 @@ _STATUS: dict[type[BaseException], int] = {
     InvalidInput: 400,
     UsageError: 400,
     Unauthorized: 401,
+    Forbidden: 403,
     NotFound: 404,
+    Conflict: 409,
     BundleError: 422,
     MissingDependency: 422,
+    TooManyRequests: 429,
     Unavailable: 503,
     ClientDisconnect: 499,
+    # How some hosts say that the client hung up: while something is awaited, and while an answer is streamed.
+    asyncio.CancelledError: 499,
+    GeneratorExit: 499,
+}
+
+#: MLflow's names of what went wrong.
+_MLFLOW_CODES = {
+    401: "UNAUTHENTICATED",
+    403: "PERMISSION_DENIED",
+    404: "RESOURCE_DOES_NOT_EXIST",
+    405: "ENDPOINT_NOT_FOUND",
+    429: "REQUEST_LIMIT_EXCEEDED",
+    500: "INTERNAL_ERROR",
+    503: "TEMPORARILY_UNAVAILABLE",
+    504: "DEADLINE_EXCEEDED",
 }
 
 T = TypeVar("T")
@@ -50,8 +73,11 @@ def json_response(content: object, status: int = 200) -> Response:
     return Response(encode_json(content), status, media_type="application/json")
 
 
-def error_response(error: BaseException, request_id: str) -> Response:
-    """Return ``{"error": message}``. What is ours to fix is only named by the request's id; the log has the rest."""
+def error_response(error: BaseException, request_id: str, path: str) -> Response:
+    """Return ``{"error": message}``, on MLflow's paths ``{"error_code": ..., "message": message}``.
+
+    What is ours to fix is only named by the request's id; the log has the rest.
+    """
     status = status_of(error)
     if isinstance(error, MaasError) and status != 500:
         message = str(error)
@@ -59,9 +85,14 @@ def error_response(error: BaseException, request_id: str) -> Response:
         message = error.detail
     else:
         message = f"internal error (request {request_id})"
-    response = json_response({"error": message}, status)
+    if path.endswith("/invocations"):
+        response = json_response({"error_code": _MLFLOW_CODES.get(status, "BAD_REQUEST"), "message": message}, status)
+    else:
+        response = json_response({"error": message}, status)
     if status == 401:
         response.headers["WWW-Authenticate"] = "Bearer"
+    if isinstance(error, Unavailable) and error.retry_after is not None:
+        response.headers["Retry-After"] = str(max(1, math.ceil(error.retry_after)))
     if isinstance(error, HTTPException) and error.headers:
         response.headers.update(error.headers)
     return response

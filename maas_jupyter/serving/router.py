@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import random
 from bisect import bisect
 from collections.abc import Callable, Sequence
@@ -31,14 +32,22 @@ class Router(Generic[V]):
         The model's name, for errors.
     versions : sequence of (version, int)
         What can answer, and its relative weight. Weight 0 answers only when it is asked for.
+    shadow : str, optional
+        The version that gets a copy of the traffic.
     uniform : callable
         Returns a float in [0, 1).
     """
 
     def __init__(
-        self, model: str, versions: Sequence[tuple[V, int]], uniform: Callable[[], float] = random.random
+        self,
+        model: str,
+        versions: Sequence[tuple[V, int]],
+        uniform: Callable[[], float] = random.random,
+        *,
+        shadow: str | None = None,
     ) -> None:
         self.model = model
+        self.shadow = shadow
         self.versions: dict[str, V] = {served.version: served for served, _ in versions}
         self.weights: dict[str, int] = {served.version: weight for served, weight in versions}
         weighted = [(served, weight) for served, weight in versions if weight > 0]
@@ -46,8 +55,8 @@ class Router(Generic[V]):
         self._bounds = list(accumulate(weight for _, weight in weighted))
         self._uniform = uniform
 
-    def pick(self, version: str | None = None) -> V:
-        """Return the version that was asked for, else one by weight.
+    def pick(self, version: str | None = None, key: str = "") -> V:
+        """Return the version that was asked for, else one by weight: with a key always the same one.
 
         Raises
         ------
@@ -68,4 +77,11 @@ class Router(Generic[V]):
             return self._choices[0]
         if not self._choices:
             raise Unavailable(f"No version of model '{self.model}' takes traffic.", hint="Publish a version.")
-        return self._choices[bisect(self._bounds, self._uniform() * self._bounds[-1])]
+        share = _share(self.model, key) if key else self._uniform()
+        return self._choices[bisect(self._bounds, share * self._bounds[-1])]
+
+
+def _share(model: str, key: str) -> float:
+    """Return a float in [0, 1) that is always the same for a key, in every process."""
+    digest = hashlib.blake2b(key.encode(), key=model.encode()[:64], digest_size=6).digest()
+    return int.from_bytes(digest, "big") / 2**48

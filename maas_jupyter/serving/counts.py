@@ -1,0 +1,160 @@
+"""What a worker counted, as plain numbers that can be sent, summed and shown. Imports nothing heavy."""
+
+from __future__ import annotations
+
+import os
+import time
+from bisect import bisect_left
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, Literal
+
+from msgspec import Struct, field
+
+#: Upper bounds of durations in seconds: six steps in each decade from 0.1 ms to 10 s.
+SECONDS = (
+    *(step * 10.0**decade for decade in range(-4, 1) for step in (1.0, 1.5, 2.0, 3.0, 5.0, 7.0)),
+    10.0,
+)
+#: Upper bounds of rows in a batch: exact up to 16.
+ROWS = (*(float(rows) for rows in range(1, 17)), 24.0, 32.0, 48.0, 64.0, 96.0, 128.0, 256.0, 512.0, 1024.0)
+
+_STARTED = time.time()
+
+#: Model and version.
+Served = tuple[str, str]
+ShadowOutcome = Literal["agree", "disagree", "dropped", "failed"]
+
+
+class Histogram(Struct, array_like=True):
+    """Numbers by bucket (the last one without an upper bound) and their sum."""
+
+    buckets: list[int]
+    total: float = 0.0
+
+    @staticmethod
+    def over(bounds: tuple[float, ...]) -> Histogram:
+        """Return an empty one."""
+        return Histogram([0] * (len(bounds) + 1))
+
+    def add(self, bounds: tuple[float, ...], value: float) -> None:
+        """Count one value."""
+        self.buckets[bisect_left(bounds, value)] += 1
+        self.total += value
+
+    def plus(self, other: Histogram) -> Histogram:
+        """Return the sum of both."""
+        pairs = zip(self.buckets, other.buckets, strict=True)
+        return Histogram([mine + theirs for mine, theirs in pairs], self.total + other.total)
+
+    @property
+    def count(self) -> int:
+        """How many values were counted."""
+        return sum(self.buckets)
+
+
+class ProcessFigures(Struct, frozen=True):
+    """One process of the server: resident bytes, processor seconds, open files, and its start in epoch seconds."""
+
+    role: Literal["supervisor", "worker"]
+    pid: int
+    resident_bytes: int
+    cpu_seconds: float
+    open_files: int
+    started: float
+
+    @staticmethod
+    def of_this(role: Literal["supervisor", "worker"]) -> ProcessFigures:
+        """Measure this process; resident memory and open files are 0 where the system has no ``/proc``."""
+        resident = open_files = 0
+        proc = Path("/proc/self")
+        if proc.is_dir():
+            resident = int((proc / "statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+            open_files = sum(1 for _ in (proc / "fd").iterdir())
+        return ProcessFigures(role, os.getpid(), resident, time.process_time(), open_files, _STARTED)
+
+
+class Counts(Struct):
+    """Everything that is counted.
+
+    Attributes
+    ----------
+    requests : dict
+        By model, version, protocol and HTTP code; model and version are empty where the request named none that exists.
+    principals : dict
+        Requests by who asked.
+    request_seconds, queue_seconds, inference_seconds : dict
+        Histograms over `SECONDS`: a request from its arrival to its answer; its wait for a batch; the run.
+    batch_rows : dict
+        Histograms over `ROWS`: rows of each run.
+    failed_seconds : dict
+        Seconds, in all, of the requests that were not answered with 200; part of ``request_seconds``.
+    last_inference : dict
+        Epoch seconds.
+    shadow : dict
+        Copies by model, shadow version and outcome.
+    queue_depth : dict
+        Requests that wait now.
+    loaded : dict
+        Versions of each model in memory; the largest number of any worker.
+    processes : list of ProcessFigures
+        The processes that live.
+    """
+
+    requests: dict[tuple[str, str, str, int], int] = field(default_factory=dict)
+    principals: dict[str, int] = field(default_factory=dict)
+    request_seconds: dict[Served, Histogram] = field(default_factory=dict)
+    queue_seconds: dict[Served, Histogram] = field(default_factory=dict)
+    inference_seconds: dict[Served, Histogram] = field(default_factory=dict)
+    batch_rows: dict[Served, Histogram] = field(default_factory=dict)
+    failed_seconds: dict[Served, float] = field(default_factory=dict)
+    last_inference: dict[Served, float] = field(default_factory=dict)
+    shadow: dict[tuple[str, str, ShadowOutcome], int] = field(default_factory=dict)
+    queue_depth: dict[Served, int] = field(default_factory=dict)
+    loaded: dict[str, int] = field(default_factory=dict)
+    processes: list[ProcessFigures] = field(default_factory=list)
+
+    @staticmethod
+    def summed(parts: Iterable[Counts]) -> Counts:
+        """Return the sum over several workers."""
+        whole = Counts()
+        for part in parts:
+            numbers: tuple[tuple[dict[Any, Any], dict[Any, Any]], ...] = (
+                (whole.requests, part.requests),
+                (whole.principals, part.principals),
+                (whole.failed_seconds, part.failed_seconds),
+                (whole.shadow, part.shadow),
+                (whole.queue_depth, part.queue_depth),
+            )
+            for mine, theirs in numbers:
+                for key, number in theirs.items():
+                    mine[key] = mine.get(key, 0) + number
+            for sums, histograms in (
+                (whole.request_seconds, part.request_seconds),
+                (whole.queue_seconds, part.queue_seconds),
+                (whole.inference_seconds, part.inference_seconds),
+                (whole.batch_rows, part.batch_rows),
+            ):
+                for served, histogram in histograms.items():
+                    known = sums.get(served)
+                    sums[served] = known.plus(histogram) if known else histogram
+            for served, moment in part.last_inference.items():
+                whole.last_inference[served] = max(moment, whole.last_inference.get(served, 0.0))
+            for model, number in part.loaded.items():
+                whole.loaded[model] = max(number, whole.loaded.get(model, 0))
+            whole.processes.extend(part.processes)
+        return whole
+
+    def without_gauges(self) -> Counts:
+        """Return what stays true when the worker has ended: everything but queues, loaded versions and processes."""
+        return Counts(
+            self.requests,
+            self.principals,
+            self.request_seconds,
+            self.queue_seconds,
+            self.inference_seconds,
+            self.batch_rows,
+            self.failed_seconds,
+            self.last_inference,
+            self.shadow,
+        )

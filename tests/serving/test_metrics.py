@@ -1,0 +1,122 @@
+from __future__ import annotations
+
+from bisect import bisect_left
+
+import msgspec
+import pytest
+from data_plane_parts import DataPlaneServer
+from fake_runtimes import QuickDoubling
+from hypothesis import given
+from hypothesis import strategies as st
+from prometheus_client.parser import text_string_to_metric_families
+from prometheus_client.utils import floatToGoString
+
+from maas_jupyter.serving.counts import ROWS, SECONDS, Counts, Histogram, ProcessFigures
+from maas_jupyter.serving.metrics import Metrics, render
+
+
+def samples(counts):
+    """Return what a scraper reads: values by name and labels."""
+    text = render(counts).decode()
+    return {
+        (sample.name, *sorted(sample.labels.items())): sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+    }
+
+
+def sample(found, name, **labels):
+    return found[(name, *sorted(labels.items()))]
+
+
+requests = st.lists(
+    st.tuples(
+        st.sampled_from(["digits", 'with "quotes" \\ and\nlines']),
+        st.sampled_from(["1", "2"]),
+        st.sampled_from(["v2-rest", "v2-grpc"]),
+        st.sampled_from([200, 400, 499, 503]),
+        st.sampled_from(["ann", "rob"]),
+        st.floats(0, 100),
+    ),
+    max_size=30,
+)
+
+
+def counted(each):
+    metrics = Metrics()
+    for model, version, protocol, code, principal, seconds in each:
+        metrics.count(model, version, protocol, code, principal, seconds)
+        meter = metrics.meter(model, version)
+        meter.waited(seconds)
+        meter.ran(int(seconds) + 1, seconds)
+        metrics.shadowed(model, version, "agree")
+    return metrics.counts
+
+
+@given(requests, requests)
+def test_what_workers_counted_adds_up(one, other):
+    parts = [msgspec.msgpack.decode(msgspec.msgpack.encode(counted(each)), type=Counts) for each in (one, other)]
+    whole, expected = samples(Counts.summed(parts)), samples(counted([*one, *other]))
+    assert whole.keys() == expected.keys()
+    for key, value in expected.items():
+        assert whole[key] == pytest.approx(value)
+
+
+@given(requests)
+def test_histograms_count_every_request_once_in_its_bucket(each):
+    found = samples(counted(each))
+    for model, version in {(model, version) for model, version, *_ in each}:
+        seconds = [took for *served, _, _, _, took in each if served == [model, version]]
+        labels = {"model": model, "version": version}
+        for name in ("request", "queue", "inference"):
+            name = f"maas_{name}_duration_seconds"
+            assert sample(found, f"{name}_count", **labels) == len(seconds)
+            assert sample(found, f"{name}_sum", **labels) == pytest.approx(sum(seconds))
+            for bound in (SECONDS[0], SECONDS[10], SECONDS[-1]):
+                below = sum(took <= bound for took in seconds)
+                assert sample(found, f"{name}_bucket", **labels, le=floatToGoString(bound)) == below
+
+
+@given(st.lists(st.floats(0, 2000)))
+def test_a_histogram_puts_values_at_a_bound_below_it(values):
+    histogram = Histogram.over(ROWS)
+    for value in values:
+        histogram.add(ROWS, value)
+    assert histogram.count == len(values)
+    for index, number in enumerate(histogram.buckets):
+        assert number == sum(bisect_left(ROWS, value) == index for value in values)
+
+
+def test_what_is_served_can_be_scraped(tmp_path, fake_runtime):
+    fake_runtime(QuickDoubling)
+    server = DataPlaneServer(tmp_path)
+    try:
+        server.serve_one()
+        for value in (1, 2, -1):
+            server.infer(value)
+        server.infer(1, model="nothing")
+        found = samples(server.counts())
+        labels = {"model": "m", "version": "1"}
+        assert sample(found, "maas_requests_total", **labels, protocol="v2-rest", code="200") == 2
+        assert sample(found, "maas_requests_total", **labels, protocol="v2-rest", code="400") == 1
+        assert sample(found, "maas_requests_total", model="", version="", protocol="v2-rest", code="404") == 1
+        assert sample(found, "maas_principal_requests_total", principal="ann") == 4
+        assert sample(found, "maas_request_duration_seconds_count", **labels) == 3
+        assert sample(found, "maas_inference_duration_seconds_count", **labels) == 2
+        assert sample(found, "maas_queue_duration_seconds_count", **labels) == 2
+        assert sample(found, "maas_batch_rows_sum", **labels) == 2
+        assert sample(found, "maas_queue_depth", **labels) == 0
+        assert sample(found, "maas_loaded_versions", model="m") == 1
+    finally:
+        server.close()
+
+
+def test_processes_are_told_apart():
+    counts = Counts(
+        processes=[ProcessFigures("supervisor", 10, 1, 0.5, 3, 9.0), ProcessFigures("worker", 11, 2, 1.5, 4, 9.5)]
+    )
+    found = samples(counts)
+    assert sample(found, "maas_process_resident_memory_bytes", role="worker", pid="11") == 2
+    assert sample(found, "maas_process_cpu_seconds_total", role="supervisor", pid="10") == 0.5
+    assert sample(found, "maas_process_open_fds", role="worker", pid="11") == 4
+    assert sample(found, "maas_process_start_time_seconds", role="worker", pid="11") == 9.5
