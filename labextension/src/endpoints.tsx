@@ -134,6 +134,7 @@ function useStateNames(): Record<EndpointState | VersionState, string> {
     ready: trans.__('ready'),
     loading: trans.__('loading'),
     failed: trans.__('failed'),
+    unloaded: trans.__('not in memory'),
     unavailable: trans.__('unavailable'),
     stopped: trans.__('stopped')
   };

@@ -4,7 +4,7 @@
  * A Python test compares the two, so a field that is added there and forgotten here fails it.
  */
 
-export type VersionState = 'loading' | 'ready' | 'failed';
+export type VersionState = 'loading' | 'ready' | 'failed' | 'unloaded';
 
 export type EndpointState = 'ready' | 'loading' | 'failed' | 'unavailable' | 'stopped';
 

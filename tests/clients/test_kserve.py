@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from triton import SCORES
+from triton_models import SCORES
 
 #: The package, and of what it imports what this environment does not have.
 PACKAGES = [

@@ -9,7 +9,7 @@ import requests
 from mlflow.deployments import PredictionsResponse
 from mlflow.pyfunc import scoring_server
 from mlflow.utils.proto_json_utils import dump_input_data
-from triton import SCORES, X
+from triton_models import SCORES, X
 
 
 @pytest.fixture

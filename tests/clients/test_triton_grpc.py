@@ -8,7 +8,7 @@ import pytest
 import tritonclient.grpc as client
 import tritonclient.grpc.aio as aio_client
 from rest_server import picture
-from triton import SCORES, X, digits_input, plugin, words_inputs
+from triton_models import SCORES, X, digits_input, plugin, words_inputs
 from tritonclient.utils import InferenceServerException
 
 

@@ -7,7 +7,7 @@ import pytest
 import tritonclient.http as client
 import tritonclient.http.aio as aio_client
 from rest_server import picture
-from triton import SCORES, X, digits_input, plugin, words_inputs
+from triton_models import SCORES, X, digits_input, plugin, words_inputs
 from tritonclient.utils import InferenceServerException
 
 

@@ -99,9 +99,8 @@ class Bundles:
         folder.mkdir(parents=True)
         (folder / "model.onnx").write_bytes(graph)
         entries = {"model.onnx": FileEntry(hashlib.sha256(graph).hexdigest(), len(graph))}
-        manifest = Manifest(
-            task="classification", runtime="onnx", precision="fp32", signature=signature, files=entries, **fields
-        )
+        kinds = {"task": "classification", "runtime": "onnx", "precision": "fp32", **fields}
+        manifest = Manifest(signature=signature, files=entries, **kinds)
         (folder / "maas.json").write_bytes(schema.encode(manifest))
         return folder
 

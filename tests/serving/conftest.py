@@ -2,13 +2,35 @@ from __future__ import annotations
 
 import contextlib
 
+import fake_runtimes
 import pytest
 from bundles import Bundles, labelled, linear_softmax, two_inputs
+from rest_server import RestServer
 from starlette.testclient import TestClient
 
+from maas_jupyter import plugins
 from maas_jupyter.serving.app import create_app
+from maas_jupyter.serving.options import Limits
 
 TOKEN = "a-token-for-tests"
+
+
+@pytest.fixture(scope="module")
+def rest(tmp_path_factory):
+    """A real HTTP server with one model of each kind."""
+    server = RestServer(tmp_path_factory.mktemp("rest"))
+    try:
+        server.publish_all()
+        yield server
+    finally:
+        server.close()
+
+
+@pytest.fixture
+def fake_runtime(monkeypatch):
+    """Return a function that says what the runtime ``fake`` is made by."""
+    monkeypatch.setitem(plugins.BUILTIN["runtime"], "fake", plugins.Plugin("fake_runtimes:make"))
+    return lambda make: monkeypatch.setattr(fake_runtimes, "make", make)
 
 
 @pytest.fixture
@@ -33,7 +55,9 @@ def open_client():
 @pytest.fixture
 def raw_client(server_home):
     """The whole application, without a token."""
-    with TestClient(create_app(server_home, TOKEN, body_limit=100_000), raise_server_exceptions=False) as client:
+    with TestClient(
+        create_app(server_home, TOKEN, limits=Limits(body_bytes=100_000)), raise_server_exceptions=False
+    ) as client:
         yield client
 
 
@@ -52,7 +76,8 @@ def upload(client):
         base = f"/maas/v1/bundles/{digest}"
         names = sorted((path.name for path in folder.iterdir()), key=lambda name: name != "maas.json")
         for name in names:
-            answer = client.put(f"{base}/files/{name}", content=(folder / name).read_bytes())
+            content = (folder / name).read_bytes()
+            answer = client.patch(f"{base}/files/{name}", content=content, headers={"Upload-Offset": "0"})
             assert answer.status_code == 200, answer.text
         assert client.post(f"{base}/commit").status_code == 200
         return digest

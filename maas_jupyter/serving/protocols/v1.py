@@ -1,29 +1,44 @@
-"""TensorFlow Serving's V1 over REST: ``:predict``, status and list; the latter two suit KServe and OpenAI clients."""
+"""TensorFlow Serving's V1 over REST; its status and list suit KServe's and OpenAI's clients too."""
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import msgspec
-import numpy as np
 from msgspec import Struct
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
-from starlette.types import Receive
 
-from maas_jupyter.errors import InvalidInput
-from maas_jupyter.schema import Signature, TensorSpec, VersionStatus
-from maas_jupyter.serving.auth import Principal
-from maas_jupyter.serving.dataplane import Answer, DataPlane
-from maas_jupyter.serving.direct import Handler
+from maas_jupyter.errors import InvalidInput, NotFound, nearest
+from maas_jupyter.schema import Manifest, TensorSpec, VersionStatus
+from maas_jupyter.serving.dataplane import Call, DataPlane, labelled
+from maas_jupyter.serving.exchange import Exchange, Reply
+from maas_jupyter.serving.options import Limits
+from maas_jupyter.serving.protocols.v1_examples import (
+    ExamplesRequest,
+    decode_examples,
+    encode_classes,
+    encode_numbers,
+    output_of,
+)
+from maas_jupyter.serving.protocols.v1_values import decode_columns, decode_rows, encode_columns, encode_rows
 from maas_jupyter.serving.repository import ModelRepository
-from maas_jupyter.serving.responses import decode_body, encode_json, json_response, read_body
-from maas_jupyter.serving.tensors import decode_values, to_lists
+from maas_jupyter.serving.responses import decode_body, encode_json, json_response
 
 _EXPECTED = '{"instances": [...]} with one item per row, or {"inputs": ...} with one item per input'
-_SIGNATURE_NAMES = (None, "", "serving_default")
-_STATES = {"loading": "LOADING", "ready": "AVAILABLE", "failed": "END"}
+_EXPECTED_EXAMPLES = '{"examples": [{"INPUT": value, ...}, ...]}'
+_SIGNATURE = "serving_default"
+_STATES = {"loading": "LOADING", "ready": "AVAILABLE", "failed": "END", "unloaded": "END"}
+_TENSORFLOW_TYPES = {
+    "BOOL": "DT_BOOL",
+    "FP16": "DT_HALF",
+    "FP32": "DT_FLOAT",
+    "FP64": "DT_DOUBLE",
+    "BYTES": "DT_STRING",
+}
 
 
 class PredictRequest(Struct):
@@ -34,143 +49,209 @@ class PredictRequest(Struct):
     signature_name: str | None = None
 
 
-_DECODER = msgspec.json.Decoder(PredictRequest)
-_ROWS = msgspec.json.Decoder(list[dict[str, msgspec.Raw]])
-_COLUMNS = msgspec.json.Decoder(dict[str, msgspec.Raw])
+class PredictResponse(Struct):
+    """Answer of ``:predict``: ``predictions`` by rows, or ``outputs`` by columns, as the request was."""
+
+    predictions: list[Any] | msgspec.UnsetType = msgspec.UNSET
+    outputs: Any | msgspec.UnsetType = msgspec.UNSET
 
 
-def predict_handler(plane: DataPlane, body_limit: int) -> Handler:
-    """Return what answers ``:predict``."""
+class ErrorStatus(Struct):
+    """Why a version does not answer; ``error_code`` is ``OK`` where it does."""
 
-    async def predict(model: str, version: str | None, principal: Principal, receive: Receive) -> bytes:
-        with plane.request(model, version, principal, "v1-rest") as call:
-            message = decode_body(await read_body(receive, body_limit), _DECODER, expected=_EXPECTED)
-            if message.signature_name not in _SIGNATURE_NAMES:
-                raise InvalidInput(
-                    f"There is no signature '{message.signature_name[:128]}'.", hint="Leave signature_name out."
-                )
-            rows, columns, signature = message.instances, message.inputs, call.manifest.signature
-            if rows is not msgspec.UNSET and columns is msgspec.UNSET:
-                answer = await call.infer(_decode_rows(rows, signature))
-                return encode_json({"predictions": _encode_rows(answer)})
-            if columns is not msgspec.UNSET and rows is msgspec.UNSET:
-                answer = await call.infer(_decode_columns(columns, signature))
-                return encode_json({"outputs": _encode_columns(answer)})
-            raise InvalidInput("The body must have either 'instances' or 'inputs'.", hint=f"Expected: {_EXPECTED}")
-
-    return predict
+    error_code: str
+    error_message: str
 
 
-def routes(repository: ModelRepository) -> list[Route]:
-    """Return the protocol's other routes."""
+class ModelVersionStatus(Struct):
+    """State of one version: ``LOADING``, ``AVAILABLE`` or ``END``."""
+
+    version: str
+    state: str
+    status: ErrorStatus
+
+
+class OpenAIModel(Struct):
+    """A model as OpenAI's clients read it."""
+
+    id: str
+    object: str = "model"
+    created: int = 0
+    owned_by: str = "maas-jupyter"
+
+
+class V1Status(OpenAIModel, kw_only=True):
+    """Answer of ``GET /v1/models/{model}``: TensorFlow Serving's status, KServe's, and OpenAI's model in one."""
+
+    name: str
+    ready: bool
+    model_version_status: list[ModelVersionStatus]
+
+
+class V1Models(Struct):
+    """Answer of ``GET /v1/models``: KServe's list and OpenAI's in one."""
+
+    models: list[str]
+    data: list[OpenAIModel]
+    object: str = "list"
+
+
+class ModelSpec(Struct):
+    """Which model a `V1Metadata` is of."""
+
+    name: str
+    signature_name: str
+    version: str
+
+
+class V1Metadata(Struct):
+    """Answer of ``GET /v1/models/{model}/metadata``, in the JSON of TensorFlow's SignatureDef."""
+
+    model_spec: ModelSpec
+    metadata: dict[str, Any]
+
+
+_PREDICT = msgspec.json.Decoder(PredictRequest)
+_EXAMPLES = msgspec.json.Decoder(ExamplesRequest)
+
+#: A `Handler` that also takes the label of a version.
+LabelledHandler = Callable[..., Awaitable[Reply]]
+
+
+def handlers(plane: DataPlane) -> dict[str, LabelledHandler]:
+    """Return what answers the verbs, by the end of their paths."""
+
+    def handler(compute: Callable[[Call, bytes], Awaitable[Any]]) -> LabelledHandler:
+        async def handle(exchange: Exchange, model: str, version: str | None, label: str | None = None) -> Reply:
+            with plane.request(model, version, exchange.context, "v1-rest", label) as call:
+                return Reply(encode_json(await compute(call, await exchange.body())))
+
+        return handle
+
+    return {":predict": handler(_predict), ":classify": handler(_classify), ":regress": handler(_regress)}
+
+
+async def _predict(call: Call, body: bytes) -> PredictResponse:
+    message = decode_body(body, _PREDICT, expected=_EXPECTED)
+    _check_signature(message.signature_name)
+    rows, columns, signature = message.instances, message.inputs, call.manifest.signature
+    if rows is not msgspec.UNSET and columns is msgspec.UNSET:
+        return PredictResponse(predictions=encode_rows(await call.infer(decode_rows(rows, signature))))
+    if columns is not msgspec.UNSET and rows is msgspec.UNSET:
+        return PredictResponse(outputs=encode_columns(await call.infer(decode_columns(columns, signature))))
+    raise InvalidInput("The body must have either 'instances' or 'inputs'.", hint=f"Expected: {_EXPECTED}")
+
+
+async def _classify(call: Call, body: bytes) -> Any:
+    output = output_of(call.manifest, "classify")
+    message = decode_body(body, _EXAMPLES, expected=_EXPECTED_EXAMPLES)
+    _check_signature(message.signature_name)
+    answer = await call.infer(decode_examples(message, call.manifest.signature), [output.name])
+    return encode_classes(answer, call.manifest.labels)
+
+
+async def _regress(call: Call, body: bytes) -> Any:
+    output = output_of(call.manifest, "regress")
+    message = decode_body(body, _EXAMPLES, expected=_EXPECTED_EXAMPLES)
+    _check_signature(message.signature_name)
+    return encode_numbers(await call.infer(decode_examples(message, call.manifest.signature), [output.name]))
+
+
+def _check_signature(name: str | None) -> None:
+    if name not in (None, "", _SIGNATURE):
+        raise InvalidInput(f"There is no signature '{name[:128]}'.", hint="Leave signature_name out.")
+
+
+def routes(plane: DataPlane, verbs: dict[str, LabelledHandler], limits: Limits) -> list[Route]:
+    """Return the protocol's other routes.
+
+    Parameters
+    ----------
+    plane : DataPlane
+        The models.
+    verbs : dict of str to LabelledHandler
+        What `handlers` returned; here they are reached by label.
+    limits : Limits
+        For the bodies.
+    """
+    repository = plane.repository
 
     async def status(request: Request) -> Response:
-        path = request.path_params
-        rows = repository.status(path["model"]).versions
-        if "version" in path:
-            chosen = [row for row in rows if row.version == path["version"]]
-            if not chosen:
-                repository.router(path["model"]).pick(path["version"])
-            rows = chosen
+        name = request.path_params["model"]
+        version = _version(repository, request)
+        rows = [row for row in repository.status(name).versions if version in (None, row.version)]
+        if version is not None and not rows:
+            known = [row.version for row in repository.status(name).versions]
+            raise NotFound(
+                f"Model '{name}' has no version '{version[:128]}' here.",
+                hint=nearest(version[:128], known, what="versions", otherwise="No version is served."),
+            )
         return json_response(
-            {
-                **_openai(path["model"]),
-                "name": path["model"],
-                "ready": any(row.state == "ready" for row in rows),
-                "model_version_status": [_version_status(row) for row in rows],
-            }
+            V1Status(
+                id=name,
+                name=name,
+                ready=any(row.state == "ready" for row in rows),
+                model_version_status=[_version_status(row) for row in rows],
+            )
         )
+
+    async def metadata(request: Request) -> Response:
+        name = request.path_params["model"]
+        loaded = repository.router(name).pick(_version(repository, request))
+        return json_response(_metadata(name, loaded.version, loaded.manifest))
 
     async def models(request: Request) -> Response:
         names = repository.names()
-        return json_response({"models": names, "object": "list", "data": [_openai(name) for name in names]})
+        return json_response(V1Models(names, [OpenAIModel(name) for name in names]))
 
     async def alive(request: Request) -> Response:
         return json_response({"status": "alive"})
 
-    model, versioned = "/v1/models/{model}", "/v1/models/{model}/versions/{version}"
-    return [
-        Route(model, status),
-        Route(versioned, status),
-        Route("/v1/models", models),
-        Route("/", alive),
+    def by_label(handler: LabelledHandler) -> Callable[[Request], Awaitable[Response]]:
+        async def answer(request: Request) -> Response:
+            path, scope = request.path_params, request.scope
+            exchange = Exchange(scope, request.receive, dict(scope["headers"]), scope["context"], limits)
+            return (await exchange.encoded(await handler(exchange, path["model"], None, path["label"]))).response()
+
+        return answer
+
+    model = "/v1/models/{model}"
+    found = [
+        Route(f"{model}/labels/{{label}}{verb}", by_label(handler), methods=["POST"]) for verb, handler in verbs.items()
     ]
+    for path in (model, f"{model}/versions/{{version}}", f"{model}/labels/{{label}}"):
+        found += [Route(f"{path}/metadata", metadata), Route(path, status)]
+    return [*found, Route("/v1/models", models), Route("/", alive)]
 
 
-def _openai(name: str) -> dict[str, Any]:
-    return {"id": name, "object": "model", "created": 0, "owned_by": "maas-jupyter"}
+def _version(repository: ModelRepository, request: Request) -> str | None:
+    """Return the version that a path names, by its label perhaps."""
+    path = request.path_params
+    if "label" in path:
+        if ":" in path["label"]:  # no label has one: this is a verb, and not posted
+            raise HTTPException(405, headers={"Allow": "POST"})
+        return labelled(repository.model(path["model"]), path["label"])
+    return path.get("version")
 
 
-def _version_status(row: VersionStatus) -> dict[str, Any]:
+def _version_status(row: VersionStatus) -> ModelVersionStatus:
     code = "UNKNOWN" if row.state == "failed" else "OK"
-    return {
-        "version": row.version,
-        "state": _STATES[row.state],
-        "status": {"error_code": code, "error_message": row.reason},
+    return ModelVersionStatus(row.version, _STATES[row.state], ErrorStatus(code, row.reason))
+
+
+def _metadata(name: str, version: str, manifest: Manifest) -> V1Metadata:
+    definition = {
+        "inputs": {spec.name: _tensor_info(spec) for spec in manifest.signature.inputs},
+        "outputs": {spec.name: _tensor_info(spec) for spec in manifest.signature.outputs},
+        "method_name": "tensorflow/serving/predict",
+        "defaults": {},
     }
+    return V1Metadata(ModelSpec(name, "", version), {"signature_def": {"signature_def": {_SIGNATURE: definition}}})
 
 
-def _where(spec: TensorSpec) -> str:
-    return f"Input '{spec.name}' (expected {spec.datatype}{spec.shape})"
-
-
-def _check_names(names: set[str], signature: Signature) -> None:
-    expected = {spec.name for spec in signature.inputs}
-    if names != expected:
-        raise InvalidInput(f"The model takes the inputs {sorted(expected)}, but the request has {sorted(names)}.")
-
-
-def _decode_rows(raw: msgspec.Raw, signature: Signature) -> dict[str, np.ndarray]:
-    """Decode the row format: a list of values for a model with one input, or of objects with one value per input."""
-    specs = signature.inputs
-    if not bytes(memoryview(raw)[1:64]).lstrip().startswith(b"{"):
-        if len(specs) != 1:
-            raise InvalidInput(
-                f"Each item of 'instances' must be an object with the inputs {[spec.name for spec in specs]}."
-            )
-        return {specs[0].name: decode_values(raw, specs[0].datatype, len(specs[0].shape), where=_where(specs[0]))}
-    rows = decode_body(raw, _ROWS, expected='"instances": [{"INPUT": value, ...}, ...]')
-    for row in rows:
-        _check_names(set(row), signature)
-    return {spec.name: _stack([row[spec.name] for row in rows], spec) for spec in specs}
-
-
-def _stack(values: list[msgspec.Raw], spec: TensorSpec) -> np.ndarray:
-    rows = [decode_values(raw, spec.datatype, len(spec.shape) - 1, where=_where(spec)) for raw in values]
-    shapes = {row.shape for row in rows}
-    if len(shapes) > 1:
-        raise InvalidInput(f"{_where(spec)}: the rows have the different shapes {sorted(map(list, shapes))[:4]}.")
-    return np.stack(rows)
-
-
-def _decode_columns(raw: msgspec.Raw, signature: Signature) -> dict[str, np.ndarray]:
-    """Decode the column format: one value for a model with one input, or an object with one value per input."""
-    specs = signature.inputs
-    if bytes(memoryview(raw)[:1]) != b"{":
-        if len(specs) != 1:
-            raise InvalidInput(f"'inputs' must be an object with the inputs {[spec.name for spec in specs]}.")
-        columns = {specs[0].name: raw}
-    else:
-        columns = decode_body(raw, _COLUMNS, expected='"inputs": {"INPUT": values, ...}')
-        _check_names(set(columns), signature)
+def _tensor_info(spec: TensorSpec) -> dict[str, Any]:
     return {
-        spec.name: decode_values(columns[spec.name], spec.datatype, len(spec.shape), where=_where(spec))
-        for spec in specs
+        "dtype": _TENSORFLOW_TYPES.get(spec.datatype, f"DT_{spec.datatype}"),
+        "tensor_shape": {"dim": [{"size": str(size), "name": ""} for size in spec.shape], "unknown_rank": False},
+        "name": spec.name,
     }
-
-
-def _encode_columns(answer: Answer) -> Any:
-    columns = {spec.name: to_lists(spec.name, array) for spec, array in answer.outputs}
-    return next(iter(columns.values())) if len(columns) == 1 else columns
-
-
-def _encode_rows(answer: Answer) -> list[Any]:
-    sizes = {array.shape[0] if array.ndim else None for _, array in answer.outputs}
-    if len(sizes) != 1 or None in sizes:
-        raise InvalidInput(
-            "The model's outputs do not have one item per row.", hint="Use the column format: 'inputs' for 'instances'."
-        )
-    columns = _encode_columns(answer)
-    if not isinstance(columns, dict):
-        return columns
-    return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]

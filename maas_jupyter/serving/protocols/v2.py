@@ -1,71 +1,136 @@
-"""The Open Inference Protocol V2 over REST."""
+"""The Open Inference Protocol V2 over REST, with Triton's model configuration."""
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
-import msgspec
-from msgspec import Struct, field
+from msgspec import Struct
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
-from starlette.types import Receive
 
 from maas_jupyter._version import __version__
-from maas_jupyter.errors import InvalidInput
-from maas_jupyter.schema import TensorSpec
-from maas_jupyter.serving.auth import Principal
+from maas_jupyter.schema import Manifest, TensorSpec
 from maas_jupyter.serving.dataplane import DataPlane
-from maas_jupyter.serving.direct import Handler
+from maas_jupyter.serving.exchange import Exchange, Handler, Reply
+from maas_jupyter.serving.protocols.v2_messages import LENGTH_HEADER, read_request, seconds_of, write_response
 from maas_jupyter.serving.repository import ModelRepository
-from maas_jupyter.serving.responses import decode_body, encode_json, json_response, read_body
-from maas_jupyter.serving.tensors import JsonTensor, decode_tensor, encode_tensor
+from maas_jupyter.serving.responses import json_response
 
-_EXPECTED = '{"inputs": [{"name": ..., "shape": [...], "datatype": ..., "data": [...]}]}'
+#: What Triton calls the parts of its protocol that this server has.
+EXTENSIONS = [
+    "classification",
+    "model_configuration",
+    "model_repository",
+    "model_repository(unload_dependents)",
+    "statistics",
+    "binary_tensor_data",
+    "parameters",
+]
 
 
-class RequestedOutput(Struct):
-    """An output that is asked for."""
+class ServerMetadata(Struct):
+    """Answer of ``GET /v2``."""
 
     name: str
-    parameters: dict[str, Any] = field(default_factory=dict)
+    version: str
+    extensions: list[str]
 
 
-class InferRequest(Struct):
-    """Body of ``infer``."""
+class ServerLive(Struct):
+    """Answer of ``GET /v2/health/live``."""
 
-    inputs: list[JsonTensor]
-    id: str | None = None
-    parameters: dict[str, Any] = field(default_factory=dict)
-    outputs: list[RequestedOutput] = field(default_factory=list)
+    live: bool
 
 
-class InferResponse(Struct, omit_defaults=True):
-    """Answer of ``infer``. ``outputs`` holds what `encode_tensor` returns."""
+class ServerReady(Struct):
+    """Answer of ``GET /v2/health/ready``; ``live`` is what the specification's own example shows."""
 
-    model_name: str
-    model_version: str
-    outputs: list[dict[str, Any]]
-    id: str | None = None
+    ready: bool
+    live: bool
 
 
-_DECODER = msgspec.json.Decoder(InferRequest)
+class ModelReady(Struct):
+    """Answer of ``GET /v2/models/{model}/ready``."""
+
+    name: str
+    ready: bool
 
 
-def infer_handler(plane: DataPlane, body_limit: int) -> Handler:
+class ModelMetadata(Struct):
+    """Answer of ``GET /v2/models/{model}``: its versions, and what the one that was asked for takes and gives."""
+
+    name: str
+    versions: list[str]
+    platform: str
+    inputs: list[TensorSpec]
+    outputs: list[TensorSpec]
+
+
+class TensorConfig(Struct):
+    """A tensor in a `ModelConfig`; ``dims`` without the axis of the batch where the model has one."""
+
+    name: str
+    data_type: str
+    dims: list[int]
+
+
+class ModelConfig(Struct):
+    """Answer of ``GET /v2/models/{model}/config``; ``max_batch_size`` is 0 where rows are not batched."""
+
+    name: str
+    platform: str
+    backend: str
+    max_batch_size: int
+    input: list[TensorConfig]
+    output: list[TensorConfig]
+    version_policy: dict[str, Any]
+    dynamic_batching: dict[str, Any]
+
+
+def infer_handler(plane: DataPlane) -> Handler:
     """Return what answers ``infer``."""
 
-    async def infer(model: str, version: str | None, principal: Principal, receive: Receive) -> bytes:
-        with plane.request(model, version, principal, "v2-rest") as call:
-            message = decode_body(await read_body(receive, body_limit), _DECODER, expected=_EXPECTED)
-            inputs = {tensor.name: decode_tensor(tensor) for tensor in message.inputs}
-            if len(inputs) != len(message.inputs):
-                raise InvalidInput("Two inputs of the request have the same name.")
+    async def infer(exchange: Exchange, model: str, version: str | None) -> Reply:
+        context = exchange.context
+        with plane.request(model, version, context, "v2-rest") as call:
+            body = await exchange.body()
+            message, inputs = read_request(body, exchange.header(LENGTH_HEADER), call.manifest.signature)
+            if message.parameters and (seconds := seconds_of(message.parameters)) is not None:
+                deadline = time.monotonic() + seconds
+                context.deadline = min(deadline, context.deadline) if context.deadline else deadline
             answer = await call.infer(inputs, [output.name for output in message.outputs])
-            outputs = [encode_tensor(spec, array) for spec, array in answer.outputs]
-            return encode_json(InferResponse(answer.model, answer.version, outputs, message.id))
+            return write_response(message, answer, call.manifest)
 
     return infer
+
+
+def model_config(name: str, manifest: Manifest, versions: list[str]) -> ModelConfig:
+    """Return what Triton's clients want to know of a model."""
+    signature = manifest.signature
+    batched = all(spec.shape[:1] == [-1] for spec in (*signature.inputs, *signature.outputs))
+
+    def tensors(specs: list[TensorSpec]) -> list[TensorConfig]:
+        return [
+            TensorConfig(
+                spec.name,
+                "TYPE_STRING" if spec.datatype == "BYTES" else f"TYPE_{spec.datatype}",
+                spec.shape[1:] if batched else spec.shape,
+            )
+            for spec in specs
+        ]
+
+    return ModelConfig(
+        name,
+        platform=f"{manifest.runtime}_{manifest.precision}",
+        backend=manifest.runtime,
+        max_batch_size=manifest.max_batch if batched else 0,
+        input=tensors(signature.inputs),
+        output=tensors(signature.outputs),
+        version_policy={"specific": {"versions": versions}},
+        dynamic_batching={},
+    )
 
 
 def routes(repository: ModelRepository) -> list[Route]:
@@ -75,42 +140,41 @@ def routes(repository: ModelRepository) -> list[Route]:
         path = request.path_params
         router = repository.router(path["model"])
         manifest = router.pick(path.get("version")).manifest
+        signature = manifest.signature
+        versions = list(router.versions)
         return json_response(
-            {
-                "name": path["model"],
-                "versions": list(router.versions),
-                "platform": manifest.runtime,
-                "inputs": [_tensor(spec) for spec in manifest.signature.inputs],
-                "outputs": [_tensor(spec) for spec in manifest.signature.outputs],
-            }
+            ModelMetadata(path["model"], versions, manifest.runtime, signature.inputs, signature.outputs)
         )
+
+    async def config(request: Request) -> Response:
+        path = request.path_params
+        router = repository.router(path["model"])
+        manifest = router.pick(path.get("version")).manifest
+        return json_response(model_config(path["model"], manifest, list(router.versions)))
 
     async def model_ready(request: Request) -> Response:
         path = request.path_params
         repository.router(path["model"]).pick(path.get("version"))
-        return json_response({"name": path["model"], "ready": True})
+        return json_response(ModelReady(path["model"], True))
 
     async def server(request: Request) -> Response:
-        return json_response({"name": "maas-jupyter", "version": __version__, "extensions": []})
+        return json_response(ServerMetadata("maas-jupyter", __version__, EXTENSIONS))
 
     async def live(request: Request) -> Response:
-        return json_response({"live": True})
+        return json_response(ServerLive(True))
 
     async def ready(request: Request) -> Response:
-        # The specification's own example answers with `live`, so some clients look for that.
-        return json_response({"ready": repository.settled, "live": True}, 200 if repository.settled else 503)
+        return json_response(ServerReady(repository.settled, True), 200 if repository.settled else 503)
 
     model, versioned = "/v2/models/{model}", "/v2/models/{model}/versions/{version}"
     return [
         Route(f"{model}/ready", model_ready),
         Route(f"{versioned}/ready", model_ready),
+        Route(f"{model}/config", config),
+        Route(f"{versioned}/config", config),
         Route(model, metadata),
         Route(versioned, metadata),
         Route("/v2", server),
         Route("/v2/health/live", live),
         Route("/v2/health/ready", ready),
     ]
-
-
-def _tensor(spec: TensorSpec) -> dict[str, Any]:
-    return {"name": spec.name, "datatype": spec.datatype, "shape": spec.shape}
