@@ -21,12 +21,13 @@ NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 
 
 def calls():
-    """Every ``%maas`` line of the README's code and of the notebooks."""
+    """Every ``%maas`` line of the README's code and of the notebooks, and the README's ``maas`` lines."""
     texts = re.findall(r"```python\n(.*?)```", README, re.S)
     for path in NOTEBOOKS:
         cells = json.loads(path.read_text())["cells"]
         texts += ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]
     found = re.findall(r"%maas +(\S.*)", "\n".join(texts))
+    found += re.findall(r"^maas +(\S.*)", "\n".join(re.findall(r"```sh\n(.*?)```", README, re.S)), re.M)
     return sorted(set(found))
 
 
