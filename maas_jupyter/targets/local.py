@@ -1,41 +1,23 @@
-"""The model server on this machine: started when it is first needed, found again by its record."""
+"""The model server on this machine as a target."""
 
 from __future__ import annotations
 
 import contextlib
-import os
-import subprocess
-import sys
-import threading
-import time
-from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
 
-import httpx
-from filelock import FileLock, Timeout
-
 from maas_jupyter import config, schema
-from maas_jupyter.errors import BundleError, NotFound, Unauthorized, Unavailable, nearest
-from maas_jupyter.schema import MANIFEST_NAME, Manifest, ModelStatus, ServerRecord, Signature, check_name
+from maas_jupyter.errors import BundleError, NotFound, Unavailable, nearest
+from maas_jupyter.schema import MANIFEST_NAME, Manifest, ModelStatus, Signature, check_name
 from maas_jupyter.serving.client import ServingClient
 from maas_jupyter.serving.control.desired import DesiredState
 from maas_jupyter.serving.control.history import History as RecordedHistory
-from maas_jupyter.serving.environment import child_environment
-from maas_jupyter.serving.record import ALREADY_RUNS, lock_path, log_path, read_record, record_path
+from maas_jupyter.serving.record import read_record, record_path
 from maas_jupyter.targets.access import RecordAccess
 from maas_jupyter.targets.connections import user_name
 from maas_jupyter.targets.endpoint import Endpoint, EndpointList
 from maas_jupyter.targets.nouns import History, TargetStatus
-
-#: Seconds that the server may take until it serves everything that it should.
-START_TIMEOUT = 60.0
-#: Seconds that it may take to end.
-STOP_TIMEOUT = 15.0
-#: Seconds between two looks at something that changes within tens of milliseconds.
-POLL = 0.005
-#: Bytes after which a new start begins a new log; the one before is kept.
-LOG_LIMIT = 4 * 1024 * 1024
+from maas_jupyter.targets.process import LocalServer
 
 
 class LocalTarget:
@@ -51,15 +33,10 @@ class LocalTarget:
 
     def __init__(self, home: Path | None = None) -> None:
         self.home = home or config.current().server_home
-        self._child: subprocess.Popen[bytes] | None = None  # a server that we started and that does not serve yet
-        self._own: subprocess.Popen[bytes] | None = None  # the last one that we started
-        self._known: tuple[ServerRecord, ServingClient] | None = None
-        self._thread_lock = threading.RLock()
+        self._server = LocalServer(self.home)
 
     def __repr__(self) -> str:
         return f"LocalTarget({str(self.home)!r})"
-
-    # -- the process --------------------------------------------------------------------------------------------------
 
     def prepare(self) -> None:
         """Start the server unless it runs, without waiting until it serves.
@@ -69,15 +46,7 @@ class LocalTarget:
         Unavailable
             If it runs but does not answer.
         """
-        with self._thread_lock:
-            if self._running() or self._starting():
-                return
-            self.home.mkdir(mode=0o700, parents=True, exist_ok=True)
-            # Two kernels that start at once: the second sees the first one's server, or starts a process that ends
-            # again at once because the server's own lock is held.
-            with FileLock(self.home / "spawn.lock"):
-                if not self._running():
-                    self._spawn()
+        self._server.prepare()
 
     def release(self) -> None:
         """End the server if this object started it and it serves nothing; waits for one that is still starting.
@@ -89,142 +58,18 @@ class LocalTarget:
         Unavailable
             If the server does not answer or does not end.
         """
-        if self._own is None or self._own.poll() is not None or any(DesiredState(self.home).read()):
-            return
-        if client := self._settled():
-            status = client.status()
-            if status.pid == self._own.pid and not status.models:
-                self._end(client)
+        if self._server.started_here() and not any(DesiredState(self.home).read()):
+            self._server.end_if_unused()
 
-    def _spawn(self) -> None:
-        log = log_path(self.home)
-        if log.exists() and log.stat().st_size > LOG_LIMIT:
-            log.replace(log.with_name("server.log.1"))
-        descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-        try:
-            self._child = subprocess.Popen(
-                [
-                    sys.executable,
-                    "-m",
-                    "maas_jupyter.serving",
-                    "--home",
-                    str(self.home),
-                    "--workers",
-                    str(config.current().server_workers),
-                ],
-                stdin=subprocess.DEVNULL,
-                stdout=descriptor,
-                stderr=descriptor,
-                cwd=self.home,
-                env=child_environment(),
-                start_new_session=True,
-            )
-        finally:
-            os.close(descriptor)
-        self._own = self._child
-        # Collects the exit status whenever it comes, so that no zombie stays with a kernel that runs for weeks.
-        threading.Thread(target=self._child.wait, name="maas-server-reaper", daemon=True).start()
-
-    def _starting(self) -> bool:
-        return self._child is not None and self._child.poll() is None
-
-    def _running(self) -> ServingClient | None:
-        """Return a client if the server of the record answers with its token; a process id alone proves nothing.
-
-        Raises
-        ------
-        Unavailable
-            If that server lives but does not answer: none can be started beside it.
-        """
-        record = read_record(self.home)
-        if record is None:
-            return None
-        client = self._client_of(record)
-        try:
-            client.status()
-        except Unauthorized:
-            return None
-        except Unavailable as error:
-            cause = error.__cause__
-            refused = isinstance(cause, httpx.TransportError) and not isinstance(cause, httpx.TimeoutException)
-            # Refused: the record is left from a server that was killed, and who holds the lock is its successor.
-            if refused or not self._locked() or read_record(self.home) != record:
-                return None
-            raise Unavailable(
-                f"The model server (process {record.pid}) does not answer.", hint=f"End it with: kill {record.pid}"
-            ) from error
-        if self._child and self._child.pid == record.pid:
-            self._child = None
-        return client
-
-    def _client_of(self, record: ServerRecord) -> ServingClient:
-        with self._thread_lock:
-            if self._known is None or self._known[0] != record:
-                self._known = (record, ServingClient(record.url, record.token))
-            return self._known[1]
-
-    def _locked(self) -> bool:
-        """Say whether a server holds its lock, which the system releases however the process ends."""
-        if not lock_path(self.home).exists():
-            return False
-        try:
-            with FileLock(lock_path(self.home), timeout=0):
-                return False
-        except Timeout:
-            return True
-
-    def _settled(self) -> ServingClient | None:
-        """Return a client of the running server, after waiting for one that starts or ends; None where there is none.
-
-        Raises
-        ------
-        Unavailable
-            If the server lives but does not answer.
-        """
-        deadline = time.monotonic() + START_TIMEOUT
-        while time.monotonic() < deadline:
-            if client := self._running():
-                return client
-            if not self._starting() and not self._locked():
-                return None
-            time.sleep(POLL)
-        raise self._late(START_TIMEOUT)
-
-    def _late(self, seconds: float) -> Unavailable:
-        return Unavailable(
-            f"The model server does not serve after {seconds:.0f} s.", hint=f"Look at its log: {log_path(self.home)}."
-        )
-
-    def client(self, timeout: float = START_TIMEOUT) -> ServingClient:
+    def client(self) -> ServingClient:
         """Return a client of the server, after starting it where that is needed.
 
         Raises
         ------
         Unavailable
-            If the server ends while it starts, with the end of its log; if it takes longer than ``timeout`` seconds; or
-            if it runs but does not answer.
+            If it cannot be started, or does not answer.
         """
-        deadline = time.monotonic() + timeout
-        retry = 0.0
-        while time.monotonic() < deadline:
-            if client := self._running():
-                return client
-            child = self._child
-            code = child.poll() if child else None
-            if child is None or (code is not None and retry and time.monotonic() > retry):
-                self._child, retry = None, 0.0
-                self.prepare()
-            elif code == ALREADY_RUNS:
-                # Another kernel's server is about to serve, or about to end.
-                retry = retry or time.monotonic() + 0.25
-            elif code is not None:
-                self._child = None
-                raise Unavailable(
-                    f"The model server ended with status {code} while it started: {' | '.join(self.logs(5))}",
-                    hint=f"Its whole log is {log_path(self.home)}.",
-                )
-            time.sleep(POLL)
-        raise self._late(timeout)
+        return self._server.client()
 
     # -- the target ---------------------------------------------------------------------------------------------------
 
@@ -286,7 +131,7 @@ class LocalTarget:
         While the server does not run they are ``stopped`` after a clean end and ``unavailable`` after any other.
         """
         try:
-            client = self._running()
+            client = self._server.running()
         except Unavailable as error:
             return EndpointList(self._resting_endpoints(error))
         if client:
@@ -326,8 +171,8 @@ class LocalTarget:
         """
         if name is not None:
             self.unpublish(name)
-        elif client := self._settled():
-            self._end(client)
+        elif client := self._server.settled():
+            self._server.end(client)
         else:
             record_path(self.home).unlink(missing_ok=True)
 
@@ -341,31 +186,23 @@ class LocalTarget:
         Unavailable
             If the server does not answer.
         """
-        client = self._settled()
+        client = self._server.settled()
         self.endpoint(name)
         if client is None:
-            DesiredState(self.home).commit(name, "unpublish", None, by=self.name, user=user_name(), reason=reason)
-            return
+            with self._server.alone() as alone:
+                if alone:
+                    desired = DesiredState(self.home)
+                    desired.commit(name, "unpublish", None, by=self.name, user=user_name(), reason=reason)
+                    return
+            # Another notebook has started it in this moment.
+            client = self.client()
         client.unpublish(name, user=user_name(), reason=reason)
         if not client.status().models:
-            self._end(client)
-
-    def _end(self, client: ServingClient) -> None:
-        pid = client.status().pid
-        client.shutdown()
-        deadline = time.monotonic() + STOP_TIMEOUT
-        while _exists(pid) if os.name == "posix" else self._locked():
-            if time.monotonic() > deadline:
-                raise Unavailable(f"The model server (process {pid}) does not end.", hint=f"End it with: kill {pid}")
-            time.sleep(POLL)
+            self._server.end(client)
 
     def logs(self, lines: int = 20) -> list[str]:
         """Return the last lines of the server's log."""
-        try:
-            with log_path(self.home).open(errors="replace") as file:
-                return [line.rstrip("\n") for line in deque(file, maxlen=lines)]
-        except FileNotFoundError:
-            return []
+        return self._server.logs(lines)
 
     # -- endpoints ----------------------------------------------------------------------------------------------------
 
@@ -379,7 +216,7 @@ class LocalTarget:
         models, broken = DesiredState(self.home).read()
         if error:
             state, reason = "unavailable", f"{error.message} {error.hint}"
-        elif self._starting():
+        elif self._server.starting():
             state, reason = "loading", "The model server is starting."
         elif record is None:
             state, reason = "stopped", "The model server was stopped; the next publish starts it and all its models."
@@ -413,7 +250,7 @@ class LocalTarget:
             If there is no record or, where that is ``checked``, no answer.
         """
         record = read_record(self.home)
-        client = self._running() if checked else self._client_of(record) if record else None
+        client = self._server.running() if checked else self._server.client_of(record) if record else None
         if client is None:
             raise Unavailable(
                 "The local model server does not run.",
@@ -424,24 +261,9 @@ class LocalTarget:
     def status(self) -> TargetStatus:
         """Return how the server is."""
         try:
-            client = self._running()
+            client = self._server.running()
         except Unavailable as error:
             return TargetStatus(self.name, "", "unavailable", f"{error.message} {error.hint}")
         if client is None:
             return TargetStatus(self.name, "", "stopped", "The next publish starts it.")
         return TargetStatus(self.name, client.url, "ready", role="admin", models=len(client.status().models))
-
-
-def _exists(pid: int) -> bool:
-    """Say whether a process exists; only for POSIX, elsewhere signal 0 is no question but an interrupt."""
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    try:
-        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except OSError:
-        return True
-    return state != "Z"  # ended; that its parent did not collect it yet is no concern of ours

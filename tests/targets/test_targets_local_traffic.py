@@ -86,3 +86,15 @@ def test_an_unloaded_model_rests(target, bundles):
     assert (endpoint.state, endpoint.reason) == ("stopped", "The model is not in memory.")
     target.connection().load("digits")
     assert endpoint.refresh().state == "ready"
+
+
+def test_a_server_that_starts_while_a_model_is_withdrawn_from_its_files_withdraws_it(target, bundles, monkeypatch):
+    target.publish("digits", "1", bundles.make(linear_softmax()))
+    target.publish("other", "1", bundles.make(linear_softmax()))
+    # What another notebook does between this one's look for a server and its change of the files.
+    monkeypatch.setattr(target._server, "settled", lambda: None)
+    target.unpublish("digits")
+    monkeypatch.undo()
+    assert [model.name for model in target.client().status().models] == ["other"]
+    target.stop()
+    assert [model.name for model in target.client().status().models] == ["other"]
