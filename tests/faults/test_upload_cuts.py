@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import random
 import socket
 import threading
 
 import pytest
-from fault_server import ROW
-from small_bundles import make_bundle
+from supervised import ROW, Caller
 
 from maas_jupyter.errors import MaasError
 from maas_jupyter.serving.client import ServingClient
@@ -58,17 +58,22 @@ class CuttingProxy:
 
 
 @pytest.mark.parametrize("cuts", [2, pytest.param(50, marks=[pytest.mark.long, pytest.mark.timeout(1800)])])
-def test_an_upload_that_is_cut_is_resumed_or_refused(make_server, scaled, tmp_path, cuts):
+def test_an_upload_that_is_cut_is_resumed_or_refused(make_server, scaled, cuts):
     server = make_server("--workers", "2", "--threads", "1")
     seed = random.randrange(1 << 30)
     chance = random.Random(seed)
     proxy = CuttingProxy(int(server.record.url.rpartition(":")[2]))
     failed = 0
+
+    def answers():
+        with Caller(server.record) as caller:
+            return json.loads(caller.ask("POST", "/v2/models/digits/infer", ROW)[1])["model_version"]
+
     try:
-        with server.client() as direct, server.http() as http:
+        with server.client() as direct:
             direct.publish("digits", "0", scaled(1.0))
             for turn in range(cuts):
-                folder = make_bundle(tmp_path / f"bundle-{turn}", 2.0 + turn, padding=100_000)
+                folder = scaled(2.0 + turn, padding=400_000)
                 size = sum(path.stat().st_size for path in folder.iterdir())
                 proxy.left = chance.randrange(size)
                 try:
@@ -76,12 +81,11 @@ def test_an_upload_that_is_cut_is_resumed_or_refused(make_server, scaled, tmp_pa
                         client.publish("digits", f"cut-{turn}", folder)
                 except MaasError:
                     failed += 1
-                served = http.post("/v2/models/digits/infer", json=ROW).json()["model_version"]
-                assert served in (f"{turn}", f"cut-{turn}"), f"seed {seed}"
+                assert answers() in (f"{turn}", f"cut-{turn}"), f"seed {seed}"
                 proxy.left = None
                 with ServingClient(proxy.url, server.record.token) as client:
                     client.publish("digits", f"{turn + 1}", folder)
-                assert http.post("/v2/models/digits/infer", json=ROW).json()["model_version"] == f"{turn + 1}"
+                assert answers() == f"{turn + 1}"
     finally:
         proxy.close()
     assert failed, "no cut reached a client"
