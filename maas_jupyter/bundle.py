@@ -6,9 +6,11 @@ is a pickle.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import shutil
-from collections.abc import Iterable
+import stat
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +24,10 @@ MODEL_FILE = "model.onnx"
 
 _CHUNK = 1 << 20
 _SEND_AGAIN = "Register the model again, or publish an intact version."
+
+
+class AlteredBundle(BundleError):
+    """A file of a bundle is missing, cut or altered: these bytes are of no use to anybody."""
 
 
 def sha256_of(path: Path) -> str:
@@ -47,12 +53,14 @@ def read_manifest(data: bytes, *, where: str, digest: str | None = None) -> Mani
 
     Raises
     ------
+    AlteredBundle
+        If it has another digest.
     BundleError
-        If it has another digest, is malformed, of a newer format, or names a file outside the bundle's folder.
+        If it is malformed, of a newer format, or names a file outside the bundle's folder.
     """
     found = hashlib.sha256(data).hexdigest()
     if digest is not None and found != digest:
-        raise BundleError(
+        raise AlteredBundle(
             f"{where} has the sha256 {found[:12]}, expected {digest[:12]}.",
             hint=f"It was cut or altered. {_SEND_AGAIN}",
         )
@@ -107,14 +115,14 @@ class Bundle:
 
         Raises
         ------
-        BundleError
+        AlteredBundle
             If a file is missing, cut or altered; names the file and both digests.
+        BundleError
+            If a file cannot be read, or the manifest is none that this version knows.
         """
         path = folder / MANIFEST_NAME
-        try:
+        with _reading(MANIFEST_NAME, path):
             data = path.read_bytes()
-        except FileNotFoundError:
-            raise BundleError(f"The bundle's file {MANIFEST_NAME} is missing: {path}.", hint=_SEND_AGAIN) from None
         manifest = read_manifest(data, where=str(path), digest=digest)
         for name, entry in manifest.files.items():
             verify_file(folder / name, name, entry)
@@ -145,12 +153,30 @@ def verify_file(path: Path, name: str, entry: FileEntry) -> None:
 
     Raises
     ------
-    BundleError
+    AlteredBundle
         If the file is missing or its size or sha256 differs.
+    BundleError
+        If it cannot be read.
     """
-    if not path.is_file():
-        raise BundleError(f"The bundle's file {name} is missing: {path}.", hint=_SEND_AGAIN)
-    check_entry(name, entry, path.stat().st_size, sha256_of(path))
+    with _reading(name, path):
+        found = path.stat()
+        if not stat.S_ISREG(found.st_mode):
+            raise FileNotFoundError
+        sha256 = sha256_of(path)
+    check_entry(name, entry, found.st_size, sha256)
+
+
+@contextlib.contextmanager
+def _reading(name: str, path: Path) -> Iterator[None]:
+    """Say in words which file of a bundle cannot be read. That one is missing is certain; other errors may pass."""
+    try:
+        yield
+    except (FileNotFoundError, NotADirectoryError):
+        raise AlteredBundle(f"The bundle's file {name} is missing: {path}.", hint=_SEND_AGAIN) from None
+    except OSError as error:
+        raise BundleError(
+            f"The bundle's file {name} cannot be read: {error}", hint="Look at that disk, then try again."
+        ) from error
 
 
 def check_entry(name: str, entry: FileEntry, size: int, sha256: str) -> None:
@@ -158,11 +184,11 @@ def check_entry(name: str, entry: FileEntry, size: int, sha256: str) -> None:
 
     Raises
     ------
-    BundleError
+    AlteredBundle
         If one differs; names the file and both values.
     """
     if (size, sha256) != (entry.size, entry.sha256):
-        raise BundleError(
+        raise AlteredBundle(
             f"The bundle's file {name} is not the one that its manifest names: it has {size} bytes with sha256 "
             f"{sha256[:12]}, expected are {entry.size} bytes with sha256 {entry.sha256[:12]}.",
             hint=f"It was cut or altered. {_SEND_AGAIN}",

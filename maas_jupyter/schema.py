@@ -44,6 +44,9 @@ VersionState = Literal["loading", "ready", "failed", "unloaded"]
 Action = Literal["publish", "canary", "shadow", "promote", "rollback", "unpublish", "load", "unload"]
 EndpointState = Literal["ready", "loading", "failed", "unavailable", "stopped"]
 
+#: What decoding bytes of any kind as JSON may raise: malformed or other than asked for, not UTF-8, nested too deeply.
+UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+
 S = TypeVar("S", bound=Struct)
 
 
@@ -72,7 +75,7 @@ class FileEntry(Struct, frozen=True):
     """Digest and size in bytes of one file of a bundle."""
 
     sha256: str
-    size: int
+    size: Annotated[int, Meta(ge=0, le=2**63 - 1)]
 
 
 class TextInput(Struct, frozen=True, kw_only=True, tag="text"):
@@ -116,7 +119,7 @@ class Manifest(Struct, frozen=True, kw_only=True):
     signature: Signature
     labels: list[str | int] | None = None
     preprocessing: dict[str, TextInput | ImageInput] = field(default_factory=dict)
-    max_batch: int = 64
+    max_batch: Annotated[int, Meta(ge=1, le=2**31 - 1)] = 64
     files: dict[str, FileEntry] = field(default_factory=dict)
     parent: str | None = None
     measurements: dict[str, float] = field(default_factory=dict)
@@ -339,6 +342,11 @@ class Snapshot(Struct, frozen=True):
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 
 
+def is_name(name: str) -> bool:
+    """Say whether a model or a version can have a name: one that is safe as a file name and in a URL."""
+    return _NAME.fullmatch(name) is not None
+
+
 def check_name(name: str, *, what: str = "model") -> str:
     """Return the name of a model or a version if it is safe as a file name and in a URL.
 
@@ -347,7 +355,7 @@ def check_name(name: str, *, what: str = "model") -> str:
     InvalidInput
         If it is not.
     """
-    if not _NAME.fullmatch(name):
+    if not is_name(name):
         raise InvalidInput(
             f"'{name[:140]}' cannot be the name of a {what}.",
             hint="Use at most 128 letters, digits, '.', '_' and '-', and start with a letter or a digit.",
@@ -373,7 +381,7 @@ def decode(data: bytes, kind: type[S], *, where: str) -> S:
     """
     try:
         return msgspec.json.decode(data, type=kind)
-    except msgspec.DecodeError as error:
+    except UNREADABLE as error:
         raise BundleError(
             f"{where} is not a valid {kind.__name__}: {error}", hint="It may have been cut or edited."
         ) from error

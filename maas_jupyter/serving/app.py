@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -11,7 +12,6 @@ from starlette.applications import Starlette
 
 from maas_jupyter.serving.auth import Authenticator, Principal, Token
 from maas_jupyter.serving.control.base import Control
-from maas_jupyter.serving.control.plane import ControlPlane
 from maas_jupyter.serving.dataplane import DataPlane
 from maas_jupyter.serving.direct import DirectRoutes
 from maas_jupyter.serving.gate import Gate
@@ -19,6 +19,8 @@ from maas_jupyter.serving.metrics import Metrics
 from maas_jupyter.serving.options import Limits
 from maas_jupyter.serving.protocols import admin, mlflow, openapi, repository_extension, statistics, v1, v2
 from maas_jupyter.serving.repository import ModelRepository
+
+log = logging.getLogger(__name__)
 
 
 def create_app(
@@ -47,12 +49,19 @@ def create_app(
         The application; ``state.reconciled`` is the `asyncio.Task` that loads what the folder asks for, once the
         lifespan has begun.
     """
+    # A worker has its control plane in another process, and no time to import one.
+    from maas_jupyter.serving.control.plane import ControlPlane
+
     limits = limits or Limits()
     repository = ModelRepository(home, Metrics(), limits=limits, threads=threads)
     control = ControlPlane(home, repository)
 
     async def reconcile() -> None:
-        await control.reconcile()
+        try:
+            await control.reconcile()
+        except Exception:
+            log.exception("what should serve cannot be loaded")
+            raise
         repository.settled = True
 
     @asynccontextmanager
@@ -109,10 +118,10 @@ def worker_app(
         routes=[
             *statistics.routes(repository, control),
             *v2.routes(repository),
-            *repository_extension.routes(control),
+            *repository_extension.routes(control, limits),
             *v1.routes(plane, verbs, limits),
             *mlflow.routes(plane, invocations, limits),
-            *admin.routes(control, repository.store, stop),
+            *admin.routes(control, repository.store, stop, limits),
             *openapi.routes(can_stop=stop is not None),
         ]
     )

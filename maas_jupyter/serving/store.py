@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import errno
 import fcntl
+import logging
 import os
 import re
 import secrets
@@ -15,7 +16,7 @@ from collections.abc import AsyncIterator, Callable, Collection, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
-from maas_jupyter.bundle import Bundle, check_entry, read_manifest, sha256_of
+from maas_jupyter.bundle import AlteredBundle, Bundle, check_entry, read_manifest, sha256_of
 from maas_jupyter.errors import BundleError, Conflict, InvalidInput, NotFound, Unavailable
 from maas_jupyter.schema import MANIFEST_NAME, FileEntry, Manifest, UploadState, write_atomic
 
@@ -30,6 +31,8 @@ _FULL = (errno.ENOSPC, errno.EDQUOT)
 _SEND_AGAIN = "Publish it again to send it again."
 
 T = TypeVar("T")
+
+log = logging.getLogger(__name__)
 
 
 class OffsetConflict(Conflict):
@@ -305,17 +308,21 @@ class BundleStore:
         ------
         NotFound
             If there is no such bundle.
-        BundleError
+        AlteredBundle
             If a file is missing or altered. The bundle is deleted, so that the next publish sends it again.
+        BundleError
+            If it cannot be read, now or by this version.
         """
-        folder = self.path(digest)
-        if not folder.is_dir():
-            raise NotFound(f"The server has no bundle {digest[:12]}.", hint=_SEND_AGAIN)
         try:
-            return Bundle.open(folder, digest=digest)
-        except BundleError as error:
-            self.delete(digest)
-            raise BundleError(error.message, hint=_SEND_AGAIN) from error
+            return Bundle.open(self.path(digest), digest=digest)
+        except AlteredBundle as error:
+            if not self.has(digest):
+                raise NotFound(f"The server has no bundle {digest[:12]}.", hint=_SEND_AGAIN) from None
+            try:
+                self.delete(digest)
+            except OSError as failure:
+                log.warning("bundle %s is damaged and cannot be deleted: %s", digest[:12], failure)
+            raise AlteredBundle(error.message, hint=_SEND_AGAIN) from error
 
     def delete(self, digest: str) -> None:
         """Delete a bundle, if it is there; whoever looks sees it whole or not at all."""
@@ -355,7 +362,10 @@ def _sync(folder: Path) -> None:
 
 def _last_change(folder: Path) -> float:
     """Return when something in a folder was last written, in epoch seconds."""
-    return max(path.stat().st_mtime for path in (folder, *folder.rglob("*")))
+    try:
+        return max(path.stat().st_mtime for path in (folder, *folder.rglob("*")))
+    except FileNotFoundError:  # another process renames or deletes in it at this moment
+        return time.time()
 
 
 def _lock(path: Path, name: str) -> int | None:

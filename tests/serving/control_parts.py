@@ -15,6 +15,8 @@ RUNTIME = """
 import os, signal, subprocess, sys, time
 from pathlib import Path
 
+import numpy as np
+
 from maas_jupyter.errors import BundleError
 
 FOLDER = Path(__file__).parent
@@ -31,6 +33,11 @@ class Moody:
             os.abort()
         if self.mood == "killed":
             os.kill(os.getpid(), signal.SIGKILL)
+        if self.mood == "abort once in the server" and not PROBED and (FOLDER / "once").exists():
+            (FOLDER / "once").unlink()
+            os.abort()
+        if self.mood == "hang in the server" and not PROBED:
+            time.sleep(1000)
         if self.mood == "exit":
             os._exit(3)
         if self.mood == "exit well":
@@ -53,9 +60,15 @@ class Moody:
             os.write(2, b"more noise" * 100_000)
 
     def warm_up(self):
-        pass
+        time.sleep(0.005)  # slow enough not to be run on the event loop
 
     def run(self, inputs):
+        if self.mood == "slow":
+            (FOLDER / "runs").open("a").close()
+            time.sleep(1000)
+        if self.mood == "abort once in the server":
+            rows = len(inputs["x"])
+            return {"label": np.zeros(rows, np.int64), "scores": np.zeros((rows, 3), np.float32)}
         raise BundleError("It only loads.")
 
     def unload(self):
@@ -82,6 +95,14 @@ class Moods:
 
     def are(self, mood):
         (self._folder / "mood").write_text(mood)
+
+    def will_abort_once(self):
+        """Let the next server that loads it in the mood for that abort."""
+        (self._folder / "once").touch()
+
+    def runs(self):
+        """Say whether a run began in the mood for slow ones."""
+        return (self._folder / "runs").exists()
 
     def pids(self):
         path = self._folder / "pids"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import itertools
 import os
 import shutil
@@ -20,7 +21,7 @@ from maas_jupyter.errors import BundleError, InvalidInput
 from maas_jupyter.schema import HistoryEntry, ServedModel, ServedVersion
 from maas_jupyter.serving.control import traffic
 from maas_jupyter.serving.control.desired import DesiredState
-from maas_jupyter.serving.control.history import History
+from maas_jupyter.serving.control.history import History, Recent
 
 
 def model(version="1", name="digits", **fields):
@@ -43,7 +44,7 @@ def test_history_gives_back_what_was_appended(tmp_path_factory, rows):
     ]
     for each in entries:
         history.append("digits", each)
-    assert history.read("digits") == history.recent("digits") == history.recover("digits") == entries
+    assert history.read("digits") == history.recent("digits").entries == history.recover("digits").entries == entries
     assert history.names() == (["digits"] if entries else [])
 
 
@@ -51,7 +52,8 @@ def test_recent_reads_the_end_of_a_long_history(tmp_path):
     history = History(tmp_path)
     for number in range(1, 1001):
         history.append("digits", entry(number))
-    recent = history.recent("digits")
+    recent, readable = history.recent("digits")
+    assert readable
     assert 100 < len(recent) < 1000
     assert recent == history.read("digits")[-len(recent) :]
 
@@ -60,10 +62,13 @@ def test_an_entry_that_is_longer_than_the_tail(tmp_path):
     history = History(tmp_path)
     history.append("digits", entry(1))
     history.append("digits", entry(2, reason="x" * 200_000))
-    assert [each.revision for each in history.recent("digits")] == [1, 2]
+    assert [each.revision for each in history.recent("digits").entries] == [1, 2]
+    size = history.append("digits", entry(3))
+    assert [each.revision for each in history.recent("digits").entries] == [1, 2, 3]
+    history.truncate("digits", size)
     path = tmp_path / "history" / "digits.jsonl"
     os.truncate(path, path.stat().st_size - 10)
-    assert history.recover("digits") == history.read("digits") == [entry(1)]
+    assert history.recover("digits").entries == history.read("digits") == [entry(1)]
 
 
 @given(st.data())
@@ -86,11 +91,11 @@ def test_a_torn_line_is_cut_off(tmp_path, data):
         )
     )
     path.write_bytes(whole + torn)
-    assert history.read("digits") == history.recent("digits") == [entry(1), entry(2)]
+    assert history.read("digits") == history.recent("digits").entries == [entry(1), entry(2)]
     assert path.read_bytes() == whole + torn  # looking changes nothing
     history.append("digits", entry(3))
     assert path.read_bytes() == whole + line
-    assert history.recover("digits") == [entry(1), entry(2), entry(3)]
+    assert history.recover("digits") == Recent([entry(1), entry(2), entry(3)], readable=True)
 
 
 def test_damage_in_the_middle_is_said_and_hides_nothing_after_it(tmp_path):
@@ -100,14 +105,54 @@ def test_damage_in_the_middle_is_said_and_hides_nothing_after_it(tmp_path):
     path = tmp_path / "history" / "digits.jsonl"
     lines = path.read_bytes().splitlines(keepends=True)
     path.write_bytes(b"".join([lines[0], b"X" + lines[1], *lines[2:]]))
-    with pytest.raises(BundleError, match=r"Line 2 of .*digits\.jsonl is damaged"):
+    with pytest.raises(BundleError, match=r"Line 2 of .*digits\.jsonl cannot be read"):
         history.read("digits")
-    assert history.recover("digits") == [entry(3), entry(4)]
+    assert history.recover("digits") == Recent([entry(3), entry(4)], readable=False)
+
+
+NOT_OURS = {
+    "of another version": msgspec.json.encode(entry(3)).replace(b'"publish"', b'"freeze"'),
+    "nested too deeply": b'{"reason":' + b"[" * 100_000 + b"]" * 100_000 + b"}",
+}
+
+
+@pytest.mark.parametrize("line", NOT_OURS.values(), ids=NOT_OURS)
+def test_a_whole_line_that_this_version_cannot_read_stays(tmp_path, line):
+    history = History(tmp_path)
+    for number in (1, 2):
+        history.append("digits", entry(number))
+    path = tmp_path / "history" / "digits.jsonl"
+    whole = path.read_bytes() + line + b"\n"
+    path.write_bytes(whole)
+    for _ in range(2):
+        assert history.recover("digits") == history.recent("digits") == Recent([], readable=False)
+    with pytest.raises(BundleError, match=r"Line 3 of .* cannot be read") as caught:
+        history.read("digits")
+    assert "newer" in caught.value.hint
+    history.append("digits", entry(4))
+    assert path.read_bytes() == whole + msgspec.json.encode(entry(4)) + b"\n"
+    assert history.recover("digits") == Recent([entry(4)], readable=False)
+
+
+def test_a_last_line_that_is_not_utf8_is_cut_off(tmp_path):
+    history = History(tmp_path)
+    history.append("digits", entry(1))
+    path = tmp_path / "history" / "digits.jsonl"
+    whole = path.read_bytes()
+    path.write_bytes(whole + whole.replace(b"publish", b"pub\xffsh"))
+    assert history.read("digits") == [entry(1)]
+    assert history.recover("digits") == Recent([entry(1)], readable=True)
+    assert path.read_bytes() == whole
+    path.write_bytes(whole.replace(b"publish", b"pub\xffsh") + whole)
+    with pytest.raises(BundleError, match="Line 1 of"):
+        history.read("digits")
+    assert history.recover("digits") == Recent([entry(1)], readable=False)
 
 
 def test_a_history_that_never_was(tmp_path):
     history = History(tmp_path)
-    assert history.read("digits") == history.recent("digits") == history.recover("digits") == history.names() == []
+    assert history.read("digits") == history.recent("digits").entries == history.names() == []
+    assert history.recover("digits") == Recent([], readable=True)
     for name in ("../x", "a/b", ""):
         with pytest.raises(InvalidInput):
             history.read(name)
@@ -166,9 +211,43 @@ def test_files_that_are_none_of_ours_do_no_harm(tmp_path):
     (tmp_path / "history" / "folder.jsonl").mkdir()
     (tmp_path / "models" / "notes.txt").write_text("{}\n")
     (tmp_path / "models" / "other.json").mkdir()
+    (tmp_path / "models" / "no name!.json").write_text("{}\n")
+    (tmp_path / "models" / os.fsdecode(b"one byte \xff.json")).write_text("{}\n")
     models, broken, _ = desired.recover()
     assert models == {"digits": served}
     assert list(broken) == ["other"]
+
+
+BYTES = {"not utf-8": b'{"name":"b\xffd"}', "nested too deeply": b"[" * 100_000, "no json": b"{", "nothing": b""}
+
+
+@pytest.mark.parametrize("data", BYTES.values(), ids=BYTES)
+def test_a_file_of_any_bytes_hides_no_other(tmp_path, data):
+    desired = DesiredState(tmp_path)
+    served = {name: desired.commit(name, "publish", model("1", name), by="me") for name in ("bad", "digits")}
+    (tmp_path / "models" / "bad.json").write_bytes(data)
+    assert desired.read()[0] == {"digits": served["digits"]}
+    assert desired.recover() == (served, {}, {name: {"digest of 1"} for name in served})
+    (tmp_path / "history" / "bad.jsonl").write_bytes(data + b"\n")
+    assert desired.recover()[:2] == (served, {})
+    (tmp_path / "models" / "bad.json").write_bytes(data)
+    models, broken, kept = desired.recover()
+    assert (models, list(broken), kept) == ({"digits": served["digits"]}, ["bad"], None)
+
+
+def test_what_is_needed_is_unknown_where_a_history_cannot_be_read(tmp_path):
+    desired = DesiredState(tmp_path)
+    served = {name: desired.commit(name, "publish", model("1", name), by="me") for name in ("bad", "digits")}
+    assert desired.kept("bad", served["bad"]) == {"digest of 1"}
+    path = tmp_path / "history" / "bad.jsonl"
+    with path.open("ab") as file:
+        file.write(b'{"revision":2,"of":"a newer version"}\n')
+    assert desired.recover() == (served, {}, None)
+    assert desired.kept("bad", served["bad"]) is None
+    path.unlink()
+    path.mkdir()  # stands for any error of the disk
+    assert desired.recover() == (served, {}, None)
+    assert desired.kept("bad", served["bad"]) is None
 
 
 def test_a_withdrawn_model_keeps_no_bundles(tmp_path):
@@ -313,3 +392,29 @@ def test_a_full_disk_changes_nothing(small_disk, known):
     assert {path: data for path, data in files(small_disk).items() if data} == before
     assert desired.recover()[0] == ({"digits": model("1", revision=1)} if known else {})
     assert desired.commit("digits", "publish", model("3"), by="me").revision == (2 if known else 1)
+
+
+def test_a_disk_that_is_full_at_a_start_loses_nothing_of_an_unfinished_change(small_disk):
+    desired = DesiredState(small_disk)
+    first = desired.commit("digits", "publish", model("1"), by="me")
+    second = model("2", revision=2)
+    desired.history.append("digits", HistoryEntry(2, 1.0, "publish", "me", second))
+    filler = fill(small_disk)
+    kept = {"digits": {"digest of 1", "digest of 2"}}
+    assert DesiredState(small_disk).recover() == ({"digits": first}, {}, kept)
+    filler.unlink()
+    assert DesiredState(small_disk).recover() == ({"digits": second}, {}, kept)
+
+
+def test_a_withdrawal_that_cannot_be_finished_keeps_what_serves(tmp_path, monkeypatch):
+    desired = DesiredState(tmp_path)
+    first = desired.commit("digits", "publish", model("1"), by="me")
+    desired.history.append("digits", HistoryEntry(2, 1.0, "unpublish", "me", None))
+
+    def fail(*_, **__):
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "unlink", fail)
+        assert desired.recover() == ({"digits": first}, {}, {"digits": {"digest of 1"}})
+    assert desired.recover() == ({}, {}, {"digits": set()})

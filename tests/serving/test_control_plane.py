@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -14,10 +15,12 @@ from test_control_desired import fill, small_disk  # noqa: F401
 
 from maas_jupyter import schema
 from maas_jupyter.errors import BundleError, Conflict, InvalidInput, NotFound, Unavailable
-from maas_jupyter.schema import ChangeRequest, ProbeRecord, PublishRequest, ServedModel
+from maas_jupyter.schema import ChangeRequest, ProbeRecord, PublishRequest, ServedModel, ServedVersion
 from maas_jupyter.serving.control.plane import ControlPlane
+from maas_jupyter.serving.control.quarantine import PROBES
 from maas_jupyter.serving.metrics import Metrics
 from maas_jupyter.serving.repository import ModelRepository
+from maas_jupyter.serving.store import BundleStore
 
 ASKED = ChangeRequest("ada", "because")
 
@@ -260,6 +263,31 @@ def test_operations_on_one_model_come_one_after_the_other_and_on_several_side_by
     scenario(server_home, play)
 
 
+def test_bundles_that_hang_block_nothing_else(server_home, moods):
+    async def play(server):
+        # However few threads there are for short work.
+        asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(1))
+        await server.publish("1")
+        await server.publish("2")
+        moods.are("hang")
+        hanging = []
+        for number in range(PROBES + 1):
+            digest = server.bundle(float(number), runtime="moody")
+            hanging.append(asyncio.create_task(server.publish("1", digest, name=f"slow{number}")))
+        while not moods.pids():
+            await asyncio.sleep(0.01)
+        await server.rollback()
+        assert server.weights() == {"1": 100}
+        assert await server.actions() == ["publish", "publish", "rollback"]
+        await server.plane.commit(server.bundle(1.0))
+        await server.plane.logs(10)
+        assert not any(task.done() for task in hanging)
+        for task in hanging:
+            task.cancel()
+
+    scenario(server_home, play, load_seconds=20)
+
+
 def test_an_operation_whose_caller_goes_away_is_carried_through(server_home):
     async def play(server):
         asked = asyncio.create_task(server.publish("1"))
@@ -375,9 +403,10 @@ def test_quarantine_of_a_bundle_that_a_worker_died_of(server_home, moods):
         await server.publish("1", name="good")
         await server.plane.quarantine(digest, "A worker died of it.")
         for name in ("digits", "other"):
-            assert await server.states(name) == {"1": "failed"}
-            with pytest.raises(Unavailable, match="A worker died of it"):
-                server.repository.router(name)
+            (row,) = (await server.plane.model_status(name)).versions
+            assert row.state == "failed"
+            assert row.reason == "A worker died of it. It goes on serving where it is loaded."
+            assert server.weights(name) == {"1": 100}
         assert server.weights("good") == {"1": 100}
         moods.loads()
 
@@ -510,6 +539,114 @@ def test_a_bundle_that_is_damaged_while_the_server_rests(server_home, damage):
     scenario(server_home, restart)
 
 
+@pytest.mark.parametrize("damage", ["of a newer format", "unreadable"])
+def test_a_bundle_that_this_version_cannot_read_hinders_no_other_and_stays(server_home, damage):
+    async def play(server):
+        await server.publish("1", name="good")
+        return server.bundle(3.0, format_version=2 if damage == "of a newer format" else 1)
+
+    digest = scenario(server_home, play)
+    served = ServedModel("digits", [ServedVersion("1", digest)], revision=1)
+    schema.write_atomic(server_home / "models" / "digits.json", schema.encode(served))
+    if damage == "unreadable":
+        path = server_home / "bundles" / digest / "maas.json"
+        path.unlink()
+        path.symlink_to(path)  # stands for any error of the disk
+
+    async def restart(server):
+        assert await server.states() == {"1": "failed"}
+        assert await server.states("good") == {"1": "ready"}
+        assert digest in server.stored()
+        assert not (server_home / "probes" / f"{digest}.json").exists()
+
+    async def replace(server):
+        await restart(server)
+        await server.publish("2")
+        assert server.weights() == {"2": 100}
+
+    for play in (restart, replace):
+        scenario(server_home, play)
+
+
+def test_nothing_is_deleted_while_a_history_cannot_be_read(server_home, caplog):
+    async def play(server):
+        await server.publish("1")
+        await server.publish("2")
+        await server.publish("1", name="other")
+        await server.unpublish("other")
+        return server.stored()
+
+    stored = scenario(server_home, play)
+    path = server_home / "history" / "digits.jsonl"
+    path.write_bytes(path.read_bytes() + b'{"revision":3,"of":"a newer version"}\n')
+
+    async def restart(server):
+        assert "no bundle is deleted" in caplog.text
+        assert server.weights() == {"2": 100}
+        for number in range(3, 9):
+            await server.publish(str(number))
+        await server.unpublish()
+        with pytest.raises(BundleError, match="Line 3 of"):
+            await server.actions()
+        return server.stored()
+
+    assert len(scenario(server_home, restart)) == len(stored) + 6
+
+
+def test_a_history_that_becomes_unreadable_keeps_what_it_needed(server_home):
+    async def play(server):
+        await server.publish("1")
+        stored = server.stored()
+        path = server_home / "history" / "digits.jsonl"
+        path.write_bytes(path.read_bytes() + b'{"revision":2,"of":"a newer version"}\n')
+        await server.unpublish()
+        assert server.stored() == stored
+
+    scenario(server_home, play)
+
+
+def test_a_bundle_that_cannot_be_deleted_does_not_undo_a_change(server_home, monkeypatch):
+    async def play(server):
+        await server.publish("1")
+
+        def fail(store, digest):
+            raise OSError("Input/output error")
+
+        monkeypatch.setattr(BundleStore, "delete", fail)
+        await server.unpublish()
+        assert await server.actions() == ["publish", "unpublish"]
+        await server.publish("1")
+
+    scenario(server_home, play)
+
+
+class Faulty(ModelRepository):
+    """One that has a fault of ours."""
+
+    async def prepare(self, name, served):
+        if name == "digits":
+            raise RuntimeError("a fault of ours")
+        await super().prepare(name, served)
+
+
+def test_a_fault_of_ours_at_a_start_hinders_no_other_model(server_home, caplog):
+    async def play(server):
+        await server.publish("1")
+        await server.publish("1", name="good")
+
+    async def restart():
+        plane = ControlPlane(server_home, Faulty(server_home, Metrics()))
+        await plane.open()
+        await plane.reconcile()
+        states = {model.name: model.versions[0] for model in (await plane.status()).models}
+        assert (states["digits"].state, states["good"].state) == ("failed", "ready")
+        assert "a fault of ours" in states["digits"].reason
+        assert any(record.exc_info for record in caplog.records)
+
+    scenario(server_home, play)
+    asyncio.run(restart())
+
+
 # -- starts -----------------------------------------------------------------------------------------------------------
 
 
@@ -588,6 +725,7 @@ class NoWorkers:
 
     async def apply(self, model, others):
         self.told[model.name] = model, others
+        return []
 
     async def forget(self, name):
         self.told.pop(name, None)

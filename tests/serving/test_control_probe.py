@@ -167,6 +167,54 @@ def test_an_altered_bundle_is_deleted_and_not_quarantined(quarantine, server_hom
         asyncio.run(quarantine.probe(digest))
 
 
+def test_a_record_that_cannot_be_read_says_nothing(quarantine, server_home, bundles):
+    digest = place(server_home, bundles.make(linear_softmax()))
+    (server_home / "probes").mkdir()
+    path = server_home / "probes" / f"{digest}.json"
+    path.symlink_to(path)  # stands for any error of the disk
+    assert quarantine.record(digest) is None
+    asyncio.run(quarantine.probe(digest))
+    assert quarantine.record(digest).reason == ""
+
+
+def test_a_bundle_that_cannot_be_read_is_not_quarantined(quarantine, server_home, bundles):
+    digest = place(server_home, bundles.make(linear_softmax()))
+    path = server_home / "bundles" / digest / "model.onnx"
+    path.rename(server_home / "aside")
+    path.symlink_to(path)
+    assert "cannot be read" in refused(quarantine, digest).message
+    assert quarantine.record(digest) is None
+    path.unlink()
+    (server_home / "aside").rename(path)
+    asyncio.run(quarantine.probe(digest))
+
+
+def test_probes_wait_for_one_another_beyond_a_number(server_home, bundles, moods, monkeypatch):
+    monkeypatch.setattr("maas_jupyter.serving.control.quarantine.PROBES", 1)
+    quarantine = Quarantine(server_home, BundleStore(server_home), load_seconds=3)
+    slow, quick = (place(server_home, bundles.make(linear_softmax(scale), runtime="moody")) for scale in (1, 2))
+    ended = []
+
+    async def probe(digest):
+        try:
+            await quarantine.probe(digest)
+        finally:
+            ended.append(digest)
+
+    async def scenario():
+        moods.are("hang")
+        first = asyncio.create_task(probe(slow))
+        while len(moods.pids()) < 2:
+            await asyncio.sleep(0.01)
+        moods.are("fine")
+        await probe(quick)
+        with pytest.raises(BundleError, match="does not load within"):
+            await first
+
+    asyncio.run(scenario())
+    assert ended == [slow, quick]
+
+
 def test_forget_and_sweep(quarantine, server_home, bundles):
     good = place(server_home, bundles.make(linear_softmax()))
     bad = place(server_home, bundles.write(b"", linear_softmax()[1]))

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import hashlib
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -16,6 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from maas_jupyter import schema
+from maas_jupyter.bundle import AlteredBundle
 from maas_jupyter.errors import BundleError, Conflict, InvalidInput, NotFound, Unavailable
 from maas_jupyter.schema import FileEntry, Manifest, Signature
 from maas_jupyter.serving.store import STALE_SECONDS, BundleStore, OffsetConflict
@@ -360,6 +363,61 @@ def test_a_damaged_bundle_is_deleted_and_can_be_sent_again(store, folder):
     store.delete(digest)
     store.delete(digest)
     assert not store.has(digest)
+
+
+def test_a_bundle_of_a_newer_format_stays(store, home, bundles):
+    folder = bundles.make(linear_softmax(), format_version=2)
+    digest = Bundles.digest(folder)
+    shutil.copytree(folder, home / "bundles" / digest)
+    with pytest.raises(BundleError, match="has bundle format 2") as caught:
+        store.open(digest)
+    assert "Upgrade" in caught.value.hint
+    assert store.has(digest)
+
+
+@pytest.mark.parametrize("name", ["maas.json", "weights.bin"])
+def test_a_bundle_that_cannot_be_read_stays(store, folder, tmp_path, name):
+    digest = committed(store, folder, b"0123456789")
+    path = store.path(digest) / name
+    path.rename(tmp_path / "aside")
+    path.symlink_to(path)  # stands for any error of the disk
+    with pytest.raises(BundleError, match=f"{name} cannot be read: .*symbolic links") as caught:
+        store.open(digest)
+    assert not isinstance(caught.value, AlteredBundle)
+    path.unlink()
+    (tmp_path / "aside").rename(path)
+    assert store.open(digest).digest == digest
+
+
+@pytest.mark.parametrize("name", ["maas.json", "weights.bin"])
+def test_a_bundle_that_lacks_a_file_is_deleted(store, folder, name):
+    digest = committed(store, folder, b"0123456789")
+    (store.path(digest) / name).unlink()
+    with pytest.raises(AlteredBundle, match=f"{name} is missing"):
+        store.open(digest)
+    assert not store.has(digest)
+
+
+def test_a_damaged_bundle_that_cannot_be_deleted(store, folder, monkeypatch):
+    digest = committed(store, folder, b"0123456789")
+    (store.path(digest) / "weights.bin").write_bytes(b"X")
+
+    def fail(*_):
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    monkeypatch.setattr(Path, "rename", fail)
+    with pytest.raises(AlteredBundle, match="sha256"):
+        store.open(digest)
+
+
+def test_a_sweep_while_another_process_renames_a_part(store, home, folder):
+    digest = write_bundle(folder, {"weights.bin": b"0123456789"})
+    send(store, digest, "maas.json", (folder / "maas.json").read_bytes())
+    send(store, digest, "weights.bin", b"01")
+    # What is listed and then not found.
+    (home / "bundles/.staging" / digest / "parts/other.bin").symlink_to(home / "renamed")
+    store.sweep([])
+    assert store.state(digest, "weights.bin").offset == 2
 
 
 def test_an_upload_whose_bundle_is_given_up_says_so(store, home, folder):

@@ -145,11 +145,17 @@ class Replica(Protocol):
             If it does not load.
         """
 
-    async def apply(self, model: ServedModel, others: list[VersionStatus]) -> None:
+    async def apply(self, model: ServedModel, others: list[VersionStatus]) -> list[VersionStatus]:
         """Serve this state from now on: load what is not prepared yet, move traffic in one step, let the rest drain.
 
-        Versions that do not load, and ``others`` (versions that are loading or quarantined, for status only), are
-        reported by the status routes and hinder no other. Prepared versions that the state does not name are unloaded.
+        Versions that do not load, and ``others`` (versions that are loading or quarantined), are reported by the status
+        routes and hinder no other. Of ``others`` none is loaded; where one is already, it serves on. Prepared versions
+        that the state does not name are unloaded.
+
+        Returns
+        -------
+        list of VersionStatus
+            The versions that should serve and do not load; only `prepare` tries them again.
         """
 
     async def forget(self, name: str) -> None:

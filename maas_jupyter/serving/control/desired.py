@@ -9,15 +9,16 @@ from __future__ import annotations
 import logging
 import os
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from msgspec.structs import replace
 
 from maas_jupyter import schema
 from maas_jupyter.errors import BundleError, MaasError
-from maas_jupyter.schema import Action, HistoryEntry, ServedModel, check_name
+from maas_jupyter.schema import Action, HistoryEntry, ServedModel, check_name, is_name
 from maas_jupyter.serving.control import traffic
-from maas_jupyter.serving.control.history import History
+from maas_jupyter.serving.control.history import History, Recent
 
 log = logging.getLogger(__name__)
 
@@ -59,8 +60,8 @@ class DesiredState:
             return []
         with os.scandir(self._folder) as files:
             # One that begins with a dot is a file that is being written.
-            names = (file.name for file in files if file.name.endswith(".json") and not file.name.startswith("."))
-            return sorted(name.removesuffix(".json") for name in names)
+            names = (file.name.removesuffix(".json") for file in files if file.name.endswith(".json"))
+            return sorted(filter(is_name, names))
 
     def _read(self, name: str) -> ServedModel:
         path = f"{self._folder}{os.sep}{name}.json"
@@ -71,45 +72,64 @@ class DesiredState:
             raise BundleError(f"{path} describes '{model.name}' with {len(model.versions)} versions.")
         return model
 
-    def recover(self) -> tuple[dict[str, ServedModel], dict[str, str], dict[str, set[str]]]:
+    def recover(self) -> tuple[dict[str, ServedModel], dict[str, str], dict[str, set[str]] | None]:
         """Read everything after finishing the changes that the last process left unfinished; for a start.
 
         Returns
         -------
         models, broken : dict
             As of `read`. A broken file whose model has a history is written anew.
-        kept : dict of str to set of str
-            By model, withdrawn ones included, the digests of the bundles that it may still need.
+        kept : dict of str to set of str, or None
+            By model, withdrawn ones included, the digests of the bundles that it may still need. None where a file or a
+            history cannot be read, so that not all of them are known.
         """
         for path in self._folder.glob(".*.json.*"):
             path.unlink()  # was being written
         models, broken = self.read()
         kept: dict[str, set[str]] = {}
+        readable = True
         for name in self.history.names():
+            recent = _readable(self.history.recover, name)
+            readable &= recent.readable
+            present, last = models.get(name), recent.entries[-1] if recent.entries else None
+            kept[name] = traffic.kept(present, recent.entries)
+            if last is None or (present is not None and present.revision >= last.revision):
+                continue
+            before, kept[name] = kept[name], traffic.kept(last.model, recent.entries)
             try:
-                recent = self.history.recover(name)
-                present = models.get(name)
-                if recent and (present is None or present.revision < recent[-1].revision):
-                    present = self._finish(name, recent[-1])
-                    broken.pop(name, None)
-                    models.pop(name, None)
-                    if present is not None:
-                        models[name] = present
-                kept[name] = traffic.kept(present, recent)
+                self._finish(name, last)
             except (MaasError, OSError) as error:
-                log.error("the history of %s cannot be used: %s", name, error)
+                log.error("model %s: its change %d cannot be finished: %s", name, last.revision, error)
+                kept[name] |= before
+                continue
+            broken.pop(name, None)
+            models.pop(name, None)
+            if last.model is not None:
+                models[name] = last.model
         for name in models.keys() - kept.keys():
             kept[name] = traffic.kept(models[name], [])
-        return models, broken, kept
+        return models, broken, kept if readable and not broken else None
 
-    def _finish(self, name: str, entry: HistoryEntry) -> ServedModel | None:
+    def kept(self, name: str, model: ServedModel | None) -> set[str] | None:
+        """Return the digests of the bundles that a model may still need; None where its history cannot be read.
+
+        Parameters
+        ----------
+        name : str
+            Which model.
+        model : ServedModel, optional
+            Its present state; None where it was withdrawn.
+        """
+        recent = _readable(self.history.recent, name)
+        return traffic.kept(model, recent.entries) if recent.readable else None
+
+    def _finish(self, name: str, entry: HistoryEntry) -> None:
         if entry.model is not None:
             self._write(entry.model)
             log.warning("model %s: its change %d was finished", name, entry.revision)
         elif self._path(name).exists():
             self._path(name).unlink()
             log.warning("model %s: its withdrawal was finished", name)
-        return entry.model
 
     def commit(
         self, name: str, action: Action, model: ServedModel | None, *, by: str, user: str = "", reason: str = ""
@@ -153,8 +173,8 @@ class DesiredState:
 
     def _revision(self, name: str) -> int:
         """Return the last revision of a model, whatever of its two files is left."""
-        recent = self.history.recent(name)
-        revision = recent[-1].revision if recent else 0
+        entries = self.history.recent(name).entries
+        revision = entries[-1].revision if entries else 0
         try:
             return max(revision, self._read(name).revision)
         except (MaasError, FileNotFoundError):
@@ -162,3 +182,15 @@ class DesiredState:
 
     def _write(self, model: ServedModel) -> None:
         schema.write_atomic(self._path(model.name), schema.encode(model))
+
+
+def _readable(read: Callable[[str], Recent], name: str) -> Recent:
+    """Read the end of a model's history as far as that can be done, and say so where that is not far."""
+    try:
+        recent = read(name)
+    except OSError as error:
+        log.error("the history of %s cannot be read: %s", name, error)
+        return Recent([], readable=False)
+    if not recent.readable:
+        log.error("the history of %s has a line that this version cannot read", name)
+    return recent

@@ -4,16 +4,33 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 
 from maas_jupyter.errors import BundleError
-from maas_jupyter.schema import HistoryEntry, check_name
+from maas_jupyter.schema import UNREADABLE, HistoryEntry, check_name, is_name
 
-#: Bytes at the end of a history that `History.recent` reads; about a hundred entries.
+#: Bytes at the end of a history that `History.recent` reads, about a hundred entries; all of it where they hold few.
 _TAIL = 1 << 16
+_FEW = 16
 
 _DECODER = msgspec.json.Decoder(HistoryEntry)
+
+
+class Recent(NamedTuple):
+    """The end of a history.
+
+    Attributes
+    ----------
+    entries : list of HistoryEntry
+        Oldest first, as far back as lines can be read; about a hundred at most.
+    readable : bool
+        Whether all lines that were looked at can be read; one that cannot is damaged, or another version's.
+    """
+
+    entries: list[HistoryEntry]
+    readable: bool
 
 
 class History:
@@ -33,7 +50,8 @@ class History:
         if not self._folder.is_dir():
             return []
         with os.scandir(self._folder) as files:
-            return [file.name.removesuffix(".jsonl") for file in files if file.name.endswith(".jsonl")]
+            names = (file.name.removesuffix(".jsonl") for file in files if file.name.endswith(".jsonl"))
+            return list(filter(is_name, names))
 
     def read(self, name: str) -> list[HistoryEntry]:
         """Return every entry of a model, oldest first; none where it never served.
@@ -41,7 +59,7 @@ class History:
         Raises
         ------
         BundleError
-            If a line other than the last one is damaged.
+            If a line cannot be read, but for a last one that was not written to its end.
         """
         try:
             data = self._path(name).read_bytes()
@@ -52,22 +70,23 @@ class History:
         for number, line in enumerate(lines, 1):
             try:
                 entries.append(_DECODER.decode(line))
-            except msgspec.DecodeError as error:
+            except UNREADABLE as error:
                 raise BundleError(
-                    f"Line {number} of {self._path(name)} is damaged: {error}",
-                    hint="Remove that line; then publish the version that should serve.",
+                    f"Line {number} of {self._path(name)} cannot be read: {error}",
+                    hint="If a newer version wrote it, upgrade: pip install -U maas-jupyter. If it is damaged, remove "
+                    "that line; then publish the version that should serve.",
                 ) from error
         return entries
 
-    def recent(self, name: str) -> list[HistoryEntry]:
-        """Return the last entries of a model, oldest first, as far back as lines are sound; about a hundred at most."""
+    def recent(self, name: str) -> Recent:
+        """Return the last entries of a model."""
         return self._recent(name, cut=False)
 
-    def recover(self, name: str) -> list[HistoryEntry]:
+    def recover(self, name: str) -> Recent:
         """Cut off a last line that was not written to its end, and return the last entries."""
         return self._recent(name, cut=True)
 
-    def _recent(self, name: str, *, cut: bool) -> list[HistoryEntry]:
+    def _recent(self, name: str, *, cut: bool) -> Recent:
         path = f"{self._folder}{os.sep}{check_name(name)}.jsonl"
         try:
             with open(path, "rb", buffering=0) as file:  # noqa: PTH123  ten thousand of them are read at a start
@@ -76,11 +95,11 @@ class History:
                 data = file.read()
                 if size > _TAIL:
                     _, _, data = data.partition(b"\n")
-                    if b"\n" not in data:  # the last line is longer than the tail
+                    if data.count(b"\n") < _FEW:
                         file.seek(0)
                         data = file.read()
         except FileNotFoundError:
-            return []
+            return Recent([], readable=True)
         whole = _whole(data)
         if cut and whole < len(data):
             os.truncate(path, size - len(data) + whole)
@@ -88,9 +107,9 @@ class History:
         for line in reversed(data[:whole].splitlines()):
             try:
                 entries.append(_DECODER.decode(line))
-            except msgspec.DecodeError:
-                break
-        return entries[::-1]
+            except UNREADABLE:
+                return Recent(entries[::-1], readable=False)
+        return Recent(entries[::-1], readable=True)
 
     def append(self, name: str, entry: HistoryEntry) -> int:
         """Write an entry through to the disk, or nothing.
@@ -130,15 +149,22 @@ class History:
 
 
 def _whole(data: bytes) -> int:
-    """Return how many bytes of a history are there, up to the end of its last line that is whole and sound."""
+    """Return how many bytes of a history are there, up to the end of its last line that was written to its end."""
     end = data.rfind(b"\n") + 1
     start = data.rfind(b"\n", 0, end - 1) + 1 if end else 0
+    # What a power cut leaves is arbitrary, and may end with a line's end by chance.
+    return start if end and not _is_json(data[start:end]) else end
+
+
+def _is_json(line: bytes) -> bool:
+    """Say whether a line is JSON, whatever of it this version can read."""
     try:
-        if end:
-            _DECODER.decode(data[start:end])
-    except msgspec.DecodeError:
-        return start  # ended by chance with a line's end: what a power cut leaves is arbitrary
-    return end
+        msgspec.json.decode(line)
+    except (msgspec.ValidationError, RecursionError):
+        return True
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return False
+    return True
 
 
 def _sync(folder: Path) -> None:

@@ -17,15 +17,18 @@ class Model:
         The desired state; None where its file is broken, and during the first publish.
     found : dict of Key to str
         The versions of that state that were loaded (empty), or could not be (the reason).
+    lost : dict of Key to str
+        Of those that were loaded the ones that some worker could not load again, and why; the others serve them.
     beside : VersionStatus or None
         A version that is being published, or could not be.
     """
 
-    __slots__ = ("beside", "found", "served")
+    __slots__ = ("beside", "found", "lost", "served")
 
     def __init__(self, served: ServedModel | None, beside: VersionStatus | None = None) -> None:
         self.served = served
         self.found: dict[Key, str] = {}
+        self.lost: dict[Key, str] = {}
         self.beside = beside
 
     def state(self, served: ServedVersion) -> tuple[VersionState, str]:
@@ -33,6 +36,8 @@ class Model:
         if self.served is None or not self.served.loaded:
             return "unloaded", ""
         reason = self.found.get(key(served))
+        if reason == "":
+            reason = self.lost.get(key(served), "")
         return "loading" if reason is None else "failed" if reason else "ready", reason or ""
 
     def rows(self) -> list[VersionStatus]:

@@ -32,6 +32,7 @@ from maas_jupyter.serving.control.desired import DesiredState
 from maas_jupyter.serving.control.model import Key, Model, key
 from maas_jupyter.serving.control.quarantine import Quarantine
 from maas_jupyter.serving.control.retention import Retention
+from maas_jupyter.serving.control.tail import tail
 from maas_jupyter.serving.counts import Counts
 from maas_jupyter.serving.record import log_path
 from maas_jupyter.serving.store import BundleStore
@@ -128,6 +129,9 @@ class ControlPlane:
             except MaasError as error:
                 log.warning("model %s version %s is not loaded: %s", name, served.version, error.message)
                 model.found[key(served)] = error.message
+            except Exception as error:
+                log.exception("model %s version %s is not loaded", name, served.version)
+                model.found[key(served)] = f"It is not loaded: {type(error).__name__}: {error}"
         await self._show(name)
 
     def _vouched(self, name: str) -> bool:
@@ -242,8 +246,16 @@ class ControlPlane:
         for name in [name for name, model in self._models.items() if affected(model)]:
             async with self._lock(name):
                 if keys := affected(self._models.get(name)):
-                    self._models[name].found.update(dict.fromkeys(keys, reason))
+                    found = self._models[name].found
+                    serving = f"{reason} It goes on serving where it is loaded."
+                    found.update({each: serving if found.get(each) == "" else reason for each in keys})
                     await self._show(name)
+
+    async def refresh(self, name: str) -> None:
+        """Find out whether every worker has what should serve of a model, now that there are other workers."""
+        async with self._lock(name):
+            if name in self._models:
+                await self._show(name)
 
     async def commit(self, digest: str) -> None:
         """Verify an uploaded bundle and take it in."""
@@ -287,7 +299,7 @@ class ControlPlane:
 
     async def logs(self, lines: int) -> list[str]:
         """Return the last lines of the server's log."""
-        return await asyncio.to_thread(_tail, log_path(self._home), lines)
+        return await asyncio.to_thread(tail, log_path(self._home), lines)
 
     def _not_found(self, name: str) -> NotFound:
         return NotFound(
@@ -339,7 +351,7 @@ class ControlPlane:
         model = self._models.setdefault(name, Model(None))
         before, beside, found = model.served, model.beside, model.found
         present = {key(served) for served in before.versions} if before and before.loaded else set()
-        missing = [served for served in after.versions if found.get(key(served)) != ""]
+        missing = [served for served in after.versions if found.get(key(served)) != "" or key(served) in model.lost]
         unchanged = before is not None and before.loaded and traffic.same(before, after)
         if unchanged and not missing:
             return
@@ -354,10 +366,13 @@ class ControlPlane:
                 await self._bring_up(name, missing, needed, tried)
                 if len(missing) == len(after.versions) and all(tried.values()):
                     raise BundleError(f"No version of '{name}' loads: {'; '.join(tried.values())}")
+                # What only some workers lack goes on serving in the others.
+                tried = {each: reason for each, reason in tried.items() if found.get(each) != ""}
             if not unchanged:
                 after = await self._commit(name, action, after, by, user, reason) or after
         except Exception as error:
-            model.found = {**found, **{each: reason for each, reason in tried.items() if each in present}}
+            failed = {each: reason for each, reason in tried.items() if each in present and found.get(each) != ""}
+            model.found = {**found, **failed}
             model.beside = beside
             if before is None and beside is None:
                 del self._models[name]
@@ -390,8 +405,13 @@ class ControlPlane:
     async def _show(self, name: str) -> None:
         """Tell the replicas what to serve of a model, and what is the matter with the rest."""
         model = self._models[name]
-        others = [row for row in model.rows() if row.state in ("loading", "failed")]
-        await self._replicas.apply(model.served or ServedModel(name, []), others)
+        others = [
+            row
+            for row in model.rows()
+            if row.state in ("loading", "failed") and model.found.get((row.version, row.digest)) != ""
+        ]
+        lost = await self._replicas.apply(model.served or ServedModel(name, []), others)
+        model.lost = {(row.version, row.digest): f"Not every worker has it: {row.reason}" for row in lost}
 
     async def _commit(
         self, name: str, action: Action, after: ServedModel | None, by: str, user: str = "", reason: str = ""
@@ -410,21 +430,6 @@ class ControlPlane:
 
     async def _keep(self, name: str) -> None:
         """Delete the bundles that a model needed before its last change and that nothing needs any more."""
-        recent = await asyncio.to_thread(self._desired.history.recent, name)
         model = self._models.get(name)
-        await self._retention.keep(name, traffic.kept(model.served if model else None, recent))
-
-
-def _tail(path: Path, lines: int) -> list[str]:
-    """Return the last lines of a file, reading no more of it than about them."""
-    try:
-        with path.open("rb") as file:
-            size, window = file.seek(0, os.SEEK_END), 1 << 16
-            while True:
-                file.seek(max(0, size - window))
-                found = file.read().splitlines()
-                if len(found) > lines or window >= size:
-                    return [line.decode(errors="replace") for line in found[max(0, len(found) - lines) :]]
-                window *= 8
-    except FileNotFoundError:
-        return []
+        kept = await asyncio.to_thread(self._desired.kept, name, model.served if model else None)
+        await self._retention.keep(name, kept)

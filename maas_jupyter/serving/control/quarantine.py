@@ -11,7 +11,8 @@ import subprocess
 import sys
 import time
 from collections.abc import Collection
-from functools import cache
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache, partial
 from importlib.metadata import PackageNotFoundError, entry_points, version
 from pathlib import Path
 
@@ -29,6 +30,9 @@ _ENVIRONMENT = ("CONDA_PREFIX", "HOME", "LANG", "PATH", "TMPDIR", "TZ", "VIRTUAL
 _ENVIRONMENT_PREFIXES = ("CUDA_", "DYLD_", "LC_", "LD_", "MKL_", "NVIDIA_", "OMP_", "PYTHON")
 #: Packages that a built-in runtime may come from.
 _PACKAGES = {"onnx": ("onnxruntime", "onnxruntime-gpu")}
+
+#: How many bundles are loaded at once in processes of their own; each may take as much memory as a worker.
+PROBES = 4
 
 log = logging.getLogger(__name__)
 
@@ -51,6 +55,9 @@ class Quarantine:
         self._folder = home / "probes"
         self._store = store
         self._seconds = load_seconds
+        # One that hangs keeps its thread for long, so these are not the threads that all others work with.
+        self._free = asyncio.Semaphore(PROBES)
+        self._waiting = ThreadPoolExecutor(PROBES, thread_name_prefix="maas-probe")
 
     def _path(self, digest: str) -> Path:
         return self._folder / f"{digest}.json"
@@ -62,8 +69,8 @@ class Quarantine:
             record = schema.decode(path.read_bytes(), ProbeRecord, where=str(path))
         except FileNotFoundError:
             return None
-        except BundleError as error:
-            log.warning("%s; the bundle is probed again", error.message)
+        except (BundleError, OSError) as error:
+            log.warning("how bundle %s loads cannot be read, so it is probed again: %s", digest[:12], error)
             return None
         return record if record.versions == versions(record.runtime) else None
 
@@ -75,14 +82,15 @@ class Quarantine:
         NotFound
             If there is no such bundle.
         BundleError
-            If it is altered, does not load, crashes, or takes too long; but for an altered one, which is deleted, it is
+            If it is altered, cannot be read, does not load, crashes, or takes too long; in the last three cases it is
             quarantined then.
         Unavailable
             If no process can be started.
         """
         bundle = await asyncio.to_thread(self._store.open, digest)
-        started = time.perf_counter()
-        found = await self._load_apart(bundle)
+        async with self._free:
+            started = time.perf_counter()
+            found = await self._load_apart(bundle)
         runtime = bundle.manifest.runtime
         record = replace(found, runtime=runtime, versions=versions(runtime))
         await asyncio.to_thread(self._write, digest, record)
@@ -117,11 +125,12 @@ class Quarantine:
 
     async def _load_apart(self, bundle: Bundle) -> ProbeRecord:
         process = self._start(bundle)
+        wait = partial(asyncio.get_running_loop().run_in_executor, self._waiting, process.communicate, None)
         try:
-            output, errors = await asyncio.to_thread(process.communicate, timeout=self._seconds)
+            output, errors = await wait(self._seconds)
         except subprocess.TimeoutExpired:
             _kill(process)
-            _, errors = await asyncio.to_thread(process.communicate)
+            _, errors = await wait(None)
             record = ProbeRecord(
                 f"The bundle does not load within {self._seconds:g} s.",
                 "If that is too short for it, start the server with more --load-seconds.",

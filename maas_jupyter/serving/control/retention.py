@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import Counter
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 
 from maas_jupyter.serving.control.quarantine import Quarantine
 from maas_jupyter.serving.store import BundleStore
+
+log = logging.getLogger(__name__)
 
 
 class Retention:
@@ -27,18 +30,28 @@ class Retention:
         self._quarantine = quarantine
         self._kept: dict[str, set[str]] = {}
         self._uses: Counter[str] = Counter()
+        self._known = True
         self._deleting = asyncio.Lock()
 
-    async def open(self, kept: dict[str, set[str]]) -> None:
-        """Begin with what each model needs, by its name; every other bundle is deleted."""
+    async def open(self, kept: dict[str, set[str]] | None) -> None:
+        """Begin with what each model needs, by its name, and delete every other bundle; None: never delete any."""
+        if kept is None:
+            self._known = False
+            log.error("no bundle is deleted until every model's state and history can be read")
+            return
         self._kept = kept
         for digests in kept.values():
             self._uses.update(digests)
-        await asyncio.to_thread(self._store.sweep, self._uses.keys())
-        await asyncio.to_thread(self._quarantine.sweep, self._uses.keys())
+        try:
+            await asyncio.to_thread(self._store.sweep, self._uses.keys())
+            await asyncio.to_thread(self._quarantine.sweep, self._uses.keys())
+        except OSError as error:
+            log.warning("bundles that nothing needs cannot be deleted: %s", error)
 
-    async def keep(self, name: str, digests: set[str]) -> None:
-        """Replace what a model needs."""
+    async def keep(self, name: str, digests: set[str] | None) -> None:
+        """Replace what a model needs; where it is None, because that is not known, with what it needed before."""
+        if digests is None:
+            return
         before, self._kept[name] = self._kept.get(name, set()), digests
         self._uses.update(digests - before)
         await self._drop(before - digests)
@@ -59,5 +72,12 @@ class Retention:
                 self._uses[digest] -= 1
                 if not self._uses[digest]:
                     del self._uses[digest]
-                    await asyncio.to_thread(self._store.delete, digest)
-                    await asyncio.to_thread(self._quarantine.forget, digest)
+                    if self._known:
+                        await asyncio.to_thread(self._delete, digest)
+
+    def _delete(self, digest: str) -> None:
+        try:
+            self._store.delete(digest)
+            self._quarantine.forget(digest)
+        except OSError as error:  # the next start tries again
+            log.warning("bundle %s cannot be deleted: %s", digest[:12], error)
