@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 from bisect import bisect_left
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, Literal
 
@@ -65,10 +66,11 @@ class ProcessFigures(Struct, frozen=True):
 
     @staticmethod
     def of_this(role: Literal["supervisor", "worker"]) -> ProcessFigures:
-        """Measure this process; resident memory and open files are 0 where the system has no ``/proc``."""
+        """Measure this process; resident memory and open files are 0 where the system does not tell them."""
         resident = open_files = 0
         proc = Path("/proc/self")
-        if proc.is_dir():
+        # No /proc here, or this process has no descriptors left.
+        with contextlib.suppress(OSError):
             resident = int((proc / "statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
             open_files = sum(1 for _ in (proc / "fd").iterdir())
         return ProcessFigures(role, os.getpid(), resident, time.process_time(), open_files, _STARTED)
@@ -144,6 +146,28 @@ class Counts(Struct):
                 whole.loaded[model] = max(number, whole.loaded.get(model, 0))
             whole.processes.extend(part.processes)
         return whole
+
+    def keep(self, serves: Callable[[str, str], bool]) -> None:
+        """Drop what was counted of versions that are gone: else every version that ever was would stay.
+
+        Parameters
+        ----------
+        serves : callable
+            Says whether a model has a version.
+        """
+        series: tuple[dict[Any, Any], ...] = (
+            self.requests,
+            self.request_seconds,
+            self.queue_seconds,
+            self.inference_seconds,
+            self.batch_rows,
+            self.failed_seconds,
+            self.last_inference,
+            self.shadow,
+        )
+        for each in series:
+            for key in [key for key in each if key[0] and not serves(key[0], key[1])]:
+                del each[key]
 
     def without_gauges(self) -> Counts:
         """Return what stays true when the worker has ended: everything but queues, loaded versions and processes."""

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import threading
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from maas_jupyter.errors import BundleError, MaasError, NotFound, Unavailable, nearest
 from maas_jupyter.schema import Manifest, ModelStatus, ServedModel, ServedVersion, VersionStatus
@@ -25,8 +26,16 @@ from maas_jupyter.signature import Validator
 
 #: How long a stopping server waits for what is being computed.
 DRAIN_SECONDS = 5.0
+#: How many bundles are loaded at once.
+LOADING = 2
+
+T = TypeVar("T")
 
 log = logging.getLogger(__name__)
+
+
+class LoadHangs(BundleError):
+    """A bundle does not load within its time; the thread that loads it cannot be ended."""
 
 
 class LoadedVersion:
@@ -85,9 +94,11 @@ class ModelRepository:
         How much may wait for one version.
     threads : int
         Threads of one run.
+    load_seconds : float
+        How long a bundle may take to load before it counts as one that hangs.
     loading : callable
         Given a bundle's digest, returns a context that is held while it loads: who watches from outside then knows
-        what this process died of.
+        what this process died of. It is left with `LoadHangs` where the load does not end.
 
     Attributes
     ----------
@@ -102,6 +113,7 @@ class ModelRepository:
         *,
         limits: Limits | None = None,
         threads: int = 1,
+        load_seconds: float = 300.0,
         loading: Callable[[str], AbstractContextManager[Any]] = nullcontext,
     ) -> None:
         self.store = BundleStore(home)
@@ -109,14 +121,16 @@ class ModelRepository:
         self.metrics = metrics
         self._limits = limits or Limits()
         self._threads = threads
+        self._load_seconds = load_seconds
         self._loading = loading
         self._routers: dict[str, Router[LoadedVersion]] = {}
         self._models: dict[str, ServedModel] = {}
         self._others: dict[str, dict[str, VersionStatus]] = {}  # versions that do not serve, with the reason
+        self._failed: dict[str, dict[tuple[str, str], str]] = {}  # of those the ones that do not load in this process
         self._prepared: defaultdict[str, dict[tuple[str, str], LoadedVersion]] = defaultdict(dict)
         self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._retiring: set[asyncio.Task[None]] = set()
-        self._loads = ThreadPoolExecutor(2, thread_name_prefix="maas-load")
+        self._loads = asyncio.Semaphore(LOADING)
         self._runs = ThreadPoolExecutor(thread_name_prefix="maas-run")
 
     # -- looking ------------------------------------------------------------------------------------------------------
@@ -183,6 +197,7 @@ class ModelRepository:
     async def counts(self) -> Counts:
         """Return what this worker counted."""
         counts = self.metrics.counts
+        counts.keep(self._knows)
         counts.loaded = {name: len(router.versions) for name, router in self._routers.items()}
         counts.queue_depth = {
             (name, version): loaded.batcher.depth
@@ -190,6 +205,10 @@ class ModelRepository:
             for version, loaded in router.versions.items()
         }
         return counts
+
+    def _knows(self, name: str, version: str) -> bool:
+        model = self._models.get(name)
+        return model is not None and any(served.version == version for served in model.versions)
 
     # -- changing -----------------------------------------------------------------------------------------------------
 
@@ -199,22 +218,30 @@ class ModelRepository:
             if self._find(name, served) is None:
                 self._prepared[name][served.version, served.digest] = await self._load(name, served)
 
-    async def apply(self, model: ServedModel, others: list[VersionStatus]) -> None:
+    async def apply(self, model: ServedModel, others: list[VersionStatus]) -> list[VersionStatus]:
         """Serve this state from now on; see `Replica`."""
         name = model.name
         async with self._locks[name]:
             failed: list[VersionStatus] = []
             ready: list[tuple[LoadedVersion, int]] = []
-            unserved = {(row.version, row.digest) for row in others}
+            withheld = {(row.version, row.digest) for row in others}
+            known = self._failed.pop(name, {})
+            reasons = self._failed[name] = {}
             for served in model.versions if model.loaded else ():
-                if (served.version, served.digest) in unserved:
-                    continue
-                try:
-                    loaded = self._find(name, served) or await self._load(name, served)
+                key = served.version, served.digest
+                loaded = self._find(name, served)
+                reason = known.get(key, "")
+                if loaded is None and key not in withheld and not reason:
+                    try:
+                        loaded = await self._load(name, served)
+                    except MaasError as error:
+                        reason = error.message
+                if loaded is not None:
                     ready.append((loaded, served.weight))
-                except MaasError as error:
-                    row = VersionStatus(served.version, served.digest, served.weight, "failed", error.message)
-                    failed.append(row)
+                elif reason:
+                    reasons[key] = reason
+                    if key not in withheld:
+                        failed.append(VersionStatus(served.version, served.digest, served.weight, "failed", reason))
             # No step from here on waits, so no request sees half of the change.
             before = self._routers.pop(name, None)
             old = {*(before.versions.values() if before else ()), *self._prepared.pop(name, {}).values()}
@@ -227,6 +254,7 @@ class ModelRepository:
                 self._routers[name] = Router(name, ready, shadow=model.shadow)
                 log.info("model %s serves %s", name, self._routers[name].weights)
             self._retire(name, old - {loaded for loaded, _ in ready})
+            return failed
 
     async def forget(self, name: str) -> None:
         """Stop serving a model; see `Replica`."""
@@ -234,13 +262,14 @@ class ModelRepository:
             router = self._routers.pop(name, None)
             self._models.pop(name, None)
             self._others.pop(name, None)
+            self._failed.pop(name, None)
             prepared = self._prepared.pop(name, {}).values()
             self._retire(name, {*(router.versions.values() if router else ()), *prepared})
         self._locks.pop(name, None)
         log.info("model %s withdrawn", name)
 
-    async def close(self) -> None:
-        """Drain and unload everything."""
+    async def close(self, seconds: float = DRAIN_SECONDS) -> None:
+        """Unload everything, after what is being computed if that takes no longer than ``seconds``."""
         for name, router in self._routers.items():
             self._retire(name, router.versions.values())
         for name, prepared in self._prepared.items():
@@ -248,8 +277,7 @@ class ModelRepository:
         self._routers.clear()
         self._prepared.clear()
         if self._retiring:
-            await asyncio.wait(self._retiring, timeout=DRAIN_SECONDS)
-        self._loads.shutdown(wait=False, cancel_futures=True)
+            await asyncio.wait(self._retiring, timeout=seconds)
         self._runs.shutdown(wait=False, cancel_futures=True)
 
     # -- steps --------------------------------------------------------------------------------------------------------
@@ -262,12 +290,11 @@ class ModelRepository:
         return self._prepared[name].get((served.version, served.digest))
 
     async def _load(self, name: str, served: ServedVersion) -> LoadedVersion:
-        started = time.perf_counter()
         try:
-            with self._loading(served.digest):
-                servable = await asyncio.get_running_loop().run_in_executor(
-                    self._loads, lambda: Servable.load(self.store.open(served.digest), self._threads)
-                )
+            async with self._loads:
+                started = time.perf_counter()
+                with self._loading(served.digest):
+                    servable = await self._load_in_time(served.digest)
         except MaasError as error:
             log.warning("model %s version %s does not load: %s", name, served.version, error.message)
             raise
@@ -277,6 +304,18 @@ class ModelRepository:
         log.info("model %s version %s loaded in %.3f s", name, served.version, time.perf_counter() - started)
         batcher = Batcher(name, served.version, servable, self.metrics, self._runs, self._limits)
         return LoadedVersion(served, servable, batcher)
+
+    async def _load_in_time(self, digest: str) -> Servable:
+        bundle = await _in_thread(lambda: self.store.open(digest))
+        loading = _in_thread(lambda: Servable.load(bundle, self._threads))
+        done, _ = await asyncio.wait({loading}, timeout=self._load_seconds)
+        if not done:
+            loading.add_done_callback(_unload)
+            raise LoadHangs(
+                f"The bundle does not load within {self._load_seconds:g} s.",
+                "If that is too short for it, start the server with more --load-seconds.",
+            )
+        return loading.result()
 
     def _retire(self, name: str, versions: Iterable[LoadedVersion]) -> None:
         async def retire(loaded: LoadedVersion) -> None:
@@ -288,3 +327,24 @@ class ModelRepository:
             task = asyncio.create_task(retire(loaded))
             self._retiring.add(task)
             task.add_done_callback(self._retiring.discard)
+
+
+def _in_thread(work: Callable[[], T]) -> asyncio.Future[T]:
+    """Run something in a thread of its own: one that never ends takes the place of no other, and no process waits."""
+    result: Future[T] = Future()
+    result.set_running_or_notify_cancel()
+
+    def run() -> None:
+        try:
+            result.set_result(work())
+        except BaseException as error:  # noqa: BLE001  whatever it is, it is for who waits
+            result.set_exception(error)
+
+    threading.Thread(target=run, name="maas-load", daemon=True).start()
+    return asyncio.wrap_future(result)
+
+
+def _unload(loading: asyncio.Future[Servable]) -> None:
+    """Free what was loaded too late."""
+    if not loading.cancelled() and loading.exception() is None:
+        loading.result().unload()

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import resource
 from bisect import bisect_left
 
 import msgspec
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.utils import floatToGoString
 
+from maas_jupyter.schema import ServedVersion
 from maas_jupyter.serving.counts import ROWS, SECONDS, Counts, Histogram, ProcessFigures
 from maas_jupyter.serving.metrics import Metrics, render
 
@@ -120,3 +122,54 @@ def test_processes_are_told_apart():
     assert sample(found, "maas_process_cpu_seconds_total", role="supervisor", pid="10") == 0.5
     assert sample(found, "maas_process_open_fds", role="worker", pid="11") == 4
     assert sample(found, "maas_process_start_time_seconds", role="worker", pid="11") == 9.5
+
+
+def test_a_process_without_descriptors_is_measured_as_far_as_that_goes():
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (0, before[1]))
+    try:
+        figures = ProcessFigures.of_this("worker")
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+    assert (figures.resident_bytes, figures.open_files) == (0, 0)
+    assert figures.cpu_seconds > 0
+
+
+def test_versions_that_are_gone_have_no_series(tmp_path, fake_runtime):
+    fake_runtime(QuickDoubling)
+    server = DataPlaneServer(tmp_path)
+
+    def labels():
+        return {dict(labels).get("version") for _, *labels in samples(server.counts())} - {None}
+
+    try:
+        first, second, third = (ServedVersion(each, server.bundle(graph=each.encode())) for each in "123")
+        server.serve("m", first)
+        server.infer(1)
+        server.infer(1, model="nothing")
+        server.serve("m", first, second)
+        assert labels() == {"", "1", "2"}
+        server.serve("m", second, third)
+        server.infer(1, 1)
+        assert labels() == {"", "2", "3"}
+        server.serve("m", first)  # again
+        server.infer(1)
+        found = samples(server.counts())
+        for name in ("maas_request_duration_seconds_count", "maas_inference_duration_seconds_count"):
+            assert sample(found, name, model="m", version="1") == 1
+        server.call(server.repository.forget("m"))
+        assert labels() == {""}
+    finally:
+        server.close()
+
+
+def test_what_a_version_runs_counts_also_after_its_series_was_dropped():
+    metrics = Metrics()
+    meter = metrics.meter("m", "1")
+    meter.ran(3, 0.1)
+    metrics.counts.keep(lambda model, version: False)
+    assert metrics.counts == Counts()
+    meter.waited(0.1)
+    meter.ran(2, 0.1)
+    assert metrics.counts.batch_rows["m", "1"].total == 2
+    assert metrics.counts.queue_seconds["m", "1"].count == 1

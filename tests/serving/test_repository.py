@@ -10,7 +10,7 @@ from data_plane_parts import context, rows, until
 from fake_runtimes import ROWS, Doubling
 
 from maas_jupyter.bundle import MANIFEST_NAME
-from maas_jupyter.errors import Unavailable
+from maas_jupyter.errors import BundleError, Unavailable
 from maas_jupyter.schema import ServedModel, ServedVersion, VersionStatus
 from maas_jupyter.serving.dataplane import DataPlane
 from maas_jupyter.serving.metrics import Metrics
@@ -111,6 +111,84 @@ def test_a_model_that_is_loading_is_not_ready(tmp_path, stored, fake_runtime):
         may_load.set()
         await applying
         assert repository.router("m").pick().version == "1"
+        await repository.close()
+
+    asyncio.run(scenario())
+
+
+def test_what_does_not_load_is_returned_and_tried_again_by_prepare_only(tmp_path, stored, fake_runtime):
+    tries = []
+
+    class Failing(Doubling):
+        def load(self, folder, manifest, threads=1):
+            super().load(folder, manifest, threads)
+            tries.append(1)
+            if len(tries) < 3:
+                raise BundleError("Not now.")
+
+    fake_runtime(Failing)
+
+    async def scenario():
+        repository = ModelRepository(tmp_path / "home", Metrics())
+        served = stored("1")
+        model = ServedModel("m", [served])
+        failed = [VersionStatus("1", served.digest, 100, "failed", "Not now.")]
+        assert await repository.apply(model, []) == failed
+        assert await repository.apply(model, []) == failed
+        assert len(tries) == 1
+        with pytest.raises(BundleError, match="Not now"):
+            await repository.prepare("m", served)
+        assert await repository.apply(model, []) == failed
+        await repository.prepare("m", served)
+        assert await repository.apply(model, []) == []
+        assert len(tries) == 3
+        assert repository.router("m").weights == {"1": 100}
+        await repository.close()
+
+    asyncio.run(scenario())
+
+
+def test_a_version_that_must_not_be_loaded_serves_on_where_it_is(tmp_path, stored, made):
+    async def scenario():
+        repository = ModelRepository(tmp_path / "home", Metrics())
+        model = ServedModel("m", [stored("1")])
+        await repository.apply(model, [])
+        quarantined = [VersionStatus("1", model.versions[0].digest, 100, "failed", "It crashes.")]
+        assert await repository.apply(model, quarantined) == []
+        assert repository.router("m").weights == {"1": 100}
+        await repository.apply(ServedModel("m", model.versions, loaded=False), [])
+        assert await repository.apply(model, quarantined) == []
+        with pytest.raises(Unavailable, match="It crashes"):
+            repository.router("m")
+        assert len(made) == 1
+        await repository.close()
+
+    asyncio.run(scenario())
+
+
+def test_a_load_that_hangs_holds_up_nothing_for_long(tmp_path, stored, fake_runtime):
+    may_end = threading.Event()
+    loaded = []
+
+    class Hanging(Doubling):
+        def load(self, folder, manifest, threads=1):
+            super().load(folder, manifest, threads)
+            loaded.append(self)
+            if len(loaded) <= 3:
+                assert may_end.wait(30)
+
+    fake_runtime(Hanging)
+
+    async def scenario():
+        repository = ModelRepository(tmp_path / "home", Metrics(), load_seconds=0.05)
+        served = stored("1")
+        for _ in range(3):  # more often than bundles are loaded at once
+            with pytest.raises(BundleError, match=r"within 0\.05 s"):
+                await repository.prepare("m", served)
+        assert await repository.apply(ServedModel("m", [served]), []) == []
+        assert repository.router("m").weights == {"1": 100}
+        may_end.set()
+        await until(lambda: [runtime.unloaded for runtime in loaded] == [True, True, True, False])
         await repository.close()
 
     asyncio.run(scenario())

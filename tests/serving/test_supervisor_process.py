@@ -126,6 +126,28 @@ def test_counts_outlive_their_worker(server):
     assert requests_counted(server) == before
 
 
+def versions_counted(server):
+    return {line.partition('version="')[2].partition('"')[0] for line in server.metrics().splitlines()} - {""}
+
+
+def test_versions_that_are_gone_have_no_series_not_even_of_workers_that_ended(server, bundles):
+    with Load(server.record, threads=2) as load:
+        load.more(50)
+    requests_counted(server)  # every worker has said what it counted
+    for pid in server.ready(2):
+        os.kill(pid, signal.SIGKILL)
+        until(lambda pid=pid: not exists(pid))
+    server.ready(2)
+    assert versions_counted(server) == {"1"}
+    server.publish("digits", "2", bundles.make(linear_softmax(2)))
+    with Load(server.record, threads=2) as load:
+        load.more(50)
+    assert versions_counted(server) == {"2"}
+    with server.client() as client:
+        client.unpublish("digits")
+    assert versions_counted(server) == set()
+
+
 def test_a_killed_supervisor_takes_its_workers_along_and_all_comes_back(start, bundles):
     port = free_port()
     server = start("--workers", "2", "--port", str(port))

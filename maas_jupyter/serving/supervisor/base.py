@@ -6,7 +6,7 @@ from typing import Protocol
 
 from msgspec import Struct
 
-from maas_jupyter.schema import ServedModel, VersionStatus
+from maas_jupyter.schema import ModelStatus, ServedModel, VersionStatus
 from maas_jupyter.serving.auth import Token
 from maas_jupyter.serving.control.base import Control, Replica
 from maas_jupyter.serving.counts import Counts
@@ -16,6 +16,8 @@ from maas_jupyter.serving.options import ServerOptions
 DRAIN_SECONDS = 10.0
 #: How long requests may take that are being answered when the server ends.
 END_SECONDS = 5
+#: How long a worker may wait after that for what it computes for nobody.
+CLOSE_SECONDS = 1.0
 
 
 class Applied(Struct, frozen=True, array_like=True):
@@ -48,10 +50,15 @@ class Setup(Struct, frozen=True):
 class WorkerSide(Replica, Protocol):
     """What a worker offers to the supervisor."""
 
-    async def restore(self, models: list[Applied], carefully: bool) -> None:
+    async def restore(self, models: list[Applied], carefully: bool) -> list[ModelStatus]:
         """Serve these states; the first call makes all models known.
 
         ``carefully`` loads one bundle after the other, to tell which one a worker dies of.
+
+        Returns
+        -------
+        list of ModelStatus
+            What does not load, as `Replica.apply` returns it; models of which everything does are left out.
         """
 
     async def settle(self) -> None:
@@ -72,6 +79,9 @@ class SupervisorSide(Control, Protocol):
 
     async def loaded(self, digest: str) -> None:
         """Note that it survived that."""
+
+    async def hangs(self, digest: str, reason: str) -> None:
+        """Note that a bundle does not load in its time, and that the worker cannot get rid of that: replace it."""
 
     async def report(self, counts: Counts) -> None:
         """Take note of what the worker counted so far."""

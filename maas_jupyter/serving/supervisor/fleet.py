@@ -11,7 +11,7 @@ from collections import Counter
 from typing import Any, NamedTuple
 
 from maas_jupyter.errors import BundleError, MaasError, Unavailable
-from maas_jupyter.schema import ServedModel, ServedVersion, VersionStatus
+from maas_jupyter.schema import ModelStatus, ServedModel, ServedVersion, VersionStatus
 from maas_jupyter.serving.control.base import Control
 from maas_jupyter.serving.counts import Counts, ProcessFigures
 from maas_jupyter.serving.supervisor.base import Applied, Setup, SupervisorSide, WorkerSide
@@ -58,8 +58,10 @@ class Worker:
         What it counted, as it last said.
     heard : float
         When it last said something of its own, on the clock of `time.monotonic`.
+    hanging : dict of str to str
+        Bundles, by their digest, that it began to load and does not finish to, and why they count as such.
     unwanted : asyncio.Event
-        Somebody asked it to end.
+        It is to be replaced: somebody asked it to end, or a load in it does not end.
     end : asyncio.Task
         Done when the process is gone; returns its `Ending`.
     """
@@ -71,6 +73,7 @@ class Worker:
         self.loading: Counter[str] = Counter()
         self.counts = Counts()
         self.heard = time.monotonic()
+        self.hanging: dict[str, str] = {}
         self.unwanted = asyncio.Event()
         self.end = asyncio.create_task(self._end())
 
@@ -103,6 +106,10 @@ class _Answers:
         self._worker.counts = counts
         self._worker.heard = time.monotonic()
 
+    async def hangs(self, digest: str, reason: str) -> None:
+        self._worker.hanging[digest] = reason
+        self._worker.unwanted.set()
+
     async def leave(self) -> None:
         self._worker.unwanted.set()
 
@@ -125,12 +132,16 @@ class Fleet:
         Why bundles, by their digest, must not be loaded: a worker died of them.
     deaths : Counter
         How many workers in a row were ended, by whomever, while they loaded a bundle.
+    incomplete : set of str
+        Names of the models of which some worker lacks what it should serve, as far as that was looked at: `apply` again
+        after workers came or went.
     """
 
     def __init__(self) -> None:
         self.workers: list[Worker] = []
         self.crashed: dict[str, str] = {}
         self.deaths: Counter[str] = Counter()
+        self.incomplete: set[str] = set()
         self._applied: dict[str, Applied] = {}
         self.known: set[Worker] = set()
         self._ended = Counts()
@@ -154,16 +165,19 @@ class Fleet:
             If it ends meanwhile.
         """
         sent = dict(self._applied)
-        await worker.channel.restore(list(sent.values()), carefully)
+        self._note(await worker.channel.restore(list(sent.values()), carefully))
         while sent != self._applied:  # something was changed meanwhile
             changed = [state for name, state in self._applied.items() if sent.get(name) != state]
             gone = sent.keys() - self._applied.keys()
             sent = dict(self._applied)
             for name in gone:
                 await worker.channel.forget(name)
-            await worker.channel.restore(changed, carefully)
+            self._note(await worker.channel.restore(changed, carefully))
         # Nothing waited since the last look, so no change is missed.
         self.workers.append(worker)
+
+    def _note(self, failed: list[ModelStatus]) -> None:
+        self.incomplete.update(model.name for model in failed)
 
     def leave(self, worker: Worker) -> None:
         """Keep a worker up to date no longer; what it counts still counts."""
@@ -174,6 +188,7 @@ class Fleet:
         self.leave(worker)
         self.known.discard(worker)
         self._ended = Counts.summed([self._ended, worker.counts.without_gauges()])
+        self._ended.keep(self._knows)
         if worker.end.cancelled():
             return
         ending = worker.end.result()
@@ -202,14 +217,21 @@ class Fleet:
         if not done:
             raise Unavailable("Every worker ended while it loaded the bundle.", hint="Try again.", retry_after=1.0)
 
-    async def apply(self, model: ServedModel, others: list[VersionStatus]) -> None:
+    async def apply(self, model: ServedModel, others: list[VersionStatus]) -> list[VersionStatus]:
         """Serve this state in every worker; see `Replica`."""
         self._applied[model.name] = Applied(model, others)
-        await self._broadcast("apply", model, others)
+        answers: list[list[VersionStatus]] = await self._broadcast("apply", model, others)
+        failed = {(row.version, row.digest): row for rows in answers for row in rows}
+        if failed:
+            self.incomplete.add(model.name)
+        else:
+            self.incomplete.discard(model.name)
+        return list(failed.values())
 
     async def forget(self, name: str) -> None:
         """Stop serving a model in every worker; see `Replica`."""
         self._applied.pop(name, None)
+        self.incomplete.discard(name)
         await self._broadcast("forget", name)
 
     async def counts(self) -> Counts:
@@ -221,21 +243,26 @@ class Fleet:
 
         await asyncio.gather(*map(ask, self.known))
         own = Counts(processes=[ProcessFigures.of_this("supervisor")])
-        return Counts.summed([self._ended, *(worker.counts for worker in self.known), own])
+        whole = Counts.summed([self._ended, *(worker.counts for worker in self.known), own])
+        whole.keep(self._knows)  # workers that drain are told of no change
+        return whole
 
-    async def _broadcast(self, method: str, *arguments: Any) -> int:
-        """Return how many workers did it; raise what the first one raised that refused to."""
+    def _knows(self, name: str, version: str) -> bool:
+        state = self._applied.get(name)
+        return state is not None and any(served.version == version for served in state.model.versions)
 
-        async def ask(worker: Worker) -> bool:
+    async def _broadcast(self, method: str, *arguments: Any) -> list[Any]:
+        """Return the answers of the workers that did it; raise what the first one raised that refused to."""
+
+        async def ask(worker: Worker) -> Any:
             try:
-                await worker.channel.call(method, *arguments)
+                return await worker.channel.call(method, *arguments)
             except PeerEnded:
                 await asyncio.wait({worker.end})  # what it died of is known then
-                return False
-            return True
+                raise
 
         results = await asyncio.gather(*map(ask, self.workers), return_exceptions=True)
         for result in results:
-            if isinstance(result, BaseException):
+            if isinstance(result, BaseException) and not isinstance(result, PeerEnded):
                 raise result
-        return sum(map(bool, results))
+        return [result for result in results if not isinstance(result, PeerEnded)]

@@ -66,13 +66,17 @@ def bind(address: str, port: int, *, share: bool = False) -> socket.socket:
     port : int
         0 takes a free one.
     share : bool
-        Let other sockets of this user bind the same port, and do not listen: the port is only kept.
+        Let other sockets of this user bind the same port from then on, and do not listen: the port is only kept.
 
     Raises
     ------
     Unavailable
         If it cannot be bound.
     """
+    if share:
+        # Sockets that share would not notice that the port is another server's.
+        with bind(address, port) as alone:
+            port = alone.getsockname()[1]
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     deadline = time.monotonic() + PREDECESSOR_SECONDS
     while True:

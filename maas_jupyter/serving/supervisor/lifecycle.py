@@ -22,7 +22,7 @@ from maas_jupyter.serving.control.plane import ControlPlane
 from maas_jupyter.serving.options import ServerOptions
 from maas_jupyter.serving.record import log_path, record_path
 from maas_jupyter.serving.supervisor.accept import Shares
-from maas_jupyter.serving.supervisor.base import DRAIN_SECONDS, END_SECONDS, Setup
+from maas_jupyter.serving.supervisor.base import CLOSE_SECONDS, DRAIN_SECONDS, END_SECONDS, Setup
 from maas_jupyter.serving.supervisor.channel import PeerEnded
 from maas_jupyter.serving.supervisor.fleet import Fleet, Worker
 from maas_jupyter.serving.supervisor.launch import Launched, authority, launch, reachable
@@ -32,7 +32,7 @@ YOUNG_SECONDS = 1.0
 #: So many of those in a row are replaced at once; each further one waits twice as long, up to `LONGEST_DELAY`.
 AT_ONCE = 3
 LONGEST_DELAY = 5.0
-#: How long a worker may take to be gone beyond what its requests may take.
+#: How long a worker may take to be gone beyond what it may wait for.
 GRACE_SECONDS = 2.0
 #: A worker reports every second; one that is silent for so long hangs.
 SILENT_SECONDS = 30.0
@@ -202,6 +202,8 @@ class Supervisor:
             slot.up.clear()
             if not worker.channel.closed.done():
                 predecessor, carefully = worker, False
+                for digest, reason in list(worker.hanging.items()):
+                    await self._quarantine(digest, reason)
             else:
                 carefully = await self._examine(worker, up)
                 failures = failures + 1 if not up or time.monotonic() - since < YOUNG_SECONDS else 0
@@ -247,6 +249,8 @@ class Supervisor:
         try:
             await self._fleet.join(worker, carefully=carefully)
             slot.joined.set()
+            for name in self._fleet.incomplete:
+                self._begin(self._refresh(name))
             await _first(worker.channel.closed, self._reconciled.wait())
             await worker.channel.settle()
         except PeerEnded:
@@ -265,17 +269,27 @@ class Supervisor:
             if self._stillborn > AT_ONCE:
                 raise Unavailable(f"Workers end while they start ({ending.words}).", hint=f"Look at {self._log}.")
         if len(ending.suspects) == 1 and (reason := self._fleet.crashed.get(ending.suspects[0])):
-            try:
-                await self._plane.quarantine(ending.suspects[0], reason)
-            except OSError as error:
-                log.error("bundle %s cannot be quarantined: %s", ending.suspects[0][:12], error)
+            await self._quarantine(ending.suspects[0], reason)
         return len(ending.suspects) > 1
+
+    async def _quarantine(self, digest: str, reason: str) -> None:
+        try:
+            await self._plane.quarantine(digest, reason)
+        except (OSError, MaasError) as error:
+            log.error("bundle %s cannot be quarantined: %s", digest[:12], error)
+
+    async def _refresh(self, name: str) -> None:
+        try:
+            await self._plane.refresh(name)
+        except MaasError as error:
+            log.error("whether every worker has model %s cannot be found out: %s", name, error)
 
     async def _retire(self, worker: Worker, seconds: float) -> None:
         """End a worker: let its clients go for so long, and what is being answered be answered."""
         self._fleet.leave(worker)
         worker.channel.tell("drain", seconds)
-        done, _ = await asyncio.wait({worker.channel.closed}, timeout=seconds + END_SECONDS + GRACE_SECONDS)
+        patience = seconds + END_SECONDS + CLOSE_SECONDS + GRACE_SECONDS
+        done, _ = await asyncio.wait({worker.channel.closed}, timeout=patience)
         if not done:
             log.error("worker %d does not end and is killed", worker.process.pid)
             worker.process.kill()

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import gc
+
+if __name__ == "__main__":
+    # What is imported stays: looking for garbage among it meanwhile would make each start a tenth longer.
+    gc.disable()
+
 import asyncio
 import contextlib
-import gc
 import logging
 import os
 import resource
@@ -20,6 +25,7 @@ from typing import Any, cast
 import uvicorn
 import uvloop
 
+from maas_jupyter.schema import ModelStatus
 from maas_jupyter.serving import logs
 from maas_jupyter.serving.app import worker_app
 from maas_jupyter.serving.auth import Authenticator, Principal
@@ -28,9 +34,9 @@ from maas_jupyter.serving.control.base import Control
 from maas_jupyter.serving.counts import Counts, ProcessFigures
 from maas_jupyter.serving.metrics import Metrics
 from maas_jupyter.serving.record import log_path
-from maas_jupyter.serving.repository import ModelRepository
+from maas_jupyter.serving.repository import LoadHangs, ModelRepository
 from maas_jupyter.serving.supervisor.accept import Acceptor, Shares
-from maas_jupyter.serving.supervisor.base import END_SECONDS, Applied, Setup, SupervisorSide, WorkerSide
+from maas_jupyter.serving.supervisor.base import CLOSE_SECONDS, END_SECONDS, Applied, Setup, SupervisorSide, WorkerSide
 from maas_jupyter.serving.supervisor.channel import Channel, PeerEnded, receive
 
 #: Seconds between two reports of what was counted.
@@ -130,6 +136,7 @@ class Worker:
             Metrics(),
             limits=options.limits,
             threads=options.inference_threads,
+            load_seconds=options.load_seconds,
             loading=self._loading,
         )
         self._loop = asyncio.get_running_loop()
@@ -167,6 +174,9 @@ class Worker:
         self.channel.tell("loading", digest)
         try:
             yield
+        except LoadHangs as error:
+            self.channel.tell("hangs", digest, error.message)
+            raise
         finally:
             self.channel.tell("loaded", digest)
 
@@ -175,20 +185,24 @@ class Worker:
     def __getattr__(self, method: str) -> Any:
         return getattr(self._repository, method)
 
-    async def restore(self, models: list[Applied], carefully: bool) -> None:
+    async def restore(self, models: list[Applied], carefully: bool) -> list[ModelStatus]:
         """Serve these states."""
+
+        async def apply(state: Applied) -> ModelStatus:
+            return ModelStatus(state.model.name, await self._repository.apply(state.model, state.others))
+
         if carefully:
-            for state in models:
-                await self._repository.apply(state.model, state.others)
+            statuses = [await apply(state) for state in models]
         else:
-            await asyncio.gather(*(self._repository.apply(state.model, state.others) for state in models))
+            statuses = await asyncio.gather(*map(apply, models))
         if self._setup.at_once:
             self._accept.set()
+        return [status for status in statuses if status.versions]
 
     async def settle(self) -> None:
         """Be ready, and accept connections."""
         self._repository.settled = True
-        # What is there now stays: the garbage collector need not look at it again while requests wait.
+        # What is loaded now stays: the garbage collector need not look at it again while requests wait.
         gc.collect()
         gc.freeze()
         self._accept.set()
@@ -213,14 +227,14 @@ class Worker:
             self._draining = asyncio.create_task(self._drain(seconds))
 
     async def _drain(self, seconds: float) -> None:
-        grpc_ends = asyncio.create_task(self._grpc.stop(seconds or END_SECONDS)) if self._grpc else None
+        grpc_ends = asyncio.create_task(self._grpc.stop(seconds + END_SECONDS)) if self._grpc else None
         deadline = time.monotonic() + seconds
         while self._http.busy and time.monotonic() < deadline:
             await asyncio.sleep(0.02)
+        self._http.should_exit = True  # which lets it answer for `END_SECONDS` more
+        self._accept.set()
         if grpc_ends:
             await grpc_ends
-        self._http.should_exit = True
-        self._accept.set()
 
     # -- the process --------------------------------------------------------------------------------------------------
 
@@ -235,8 +249,10 @@ class Worker:
             if self._setup.grpc_address:
                 await self._listen_grpc(self._setup.grpc_address)
             await self._http.serve(sockets=[self._listening])
+        if self._draining is not None:
+            await self._draining
         reporting.cancel()
-        await self._repository.close()
+        await self._repository.close(CLOSE_SECONDS)
         with contextlib.suppress(PeerEnded):
             await self.channel.report(await self.counts())
 
@@ -257,7 +273,12 @@ class Worker:
     async def _report(self) -> None:
         while True:
             await asyncio.sleep(REPORT_SECONDS)
-            await self.channel.report(await self.counts())
+            try:
+                await self.channel.report(await self.counts())
+            except PeerEnded:
+                return
+            except Exception:  # a worker that stayed silent for this would be taken for one that hangs
+                log.exception("what was counted cannot be reported")
 
     def _orphaned(self) -> None:
         """End soon: a supervisor that comes after this one needs the port."""
@@ -269,6 +290,8 @@ class Worker:
 
 def main() -> None:
     """Run a worker; the arguments are the descriptors of its channel, of the listening socket and of `Shares`."""
+    gc.freeze()
+    gc.enable()
     channel, listening = (socket.socket(fileno=int(number)) for number in sys.argv[1:3])
     shares = Shares(int(sys.argv[3]))
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
