@@ -98,6 +98,10 @@ class MissingDependency(MaasError):
     """An optional part is not installed."""
 
 
+#: More names are not compared with an unknown one: that takes long enough to hold up a server.
+_MOST_COMPARED = 200
+
+
 def nearest(name: str, known: Iterable[str], *, what: str, otherwise: str) -> str:
     """Build the hint for an unknown name.
 
@@ -115,13 +119,20 @@ def nearest(name: str, known: Iterable[str], *, what: str, otherwise: str) -> st
     Returns
     -------
     str
-        ``Did you mean 'digits'?`` where something is near, else the existing names.
+        ``Did you mean 'digits'?`` where something is near, else the existing names. Among very many none is near.
     """
-    names = sorted(set(known))
+    names = list(dict.fromkeys(known))
+    if len(names) > _MOST_COMPARED:
+        return _shown(names, what)
+    names.sort()
     near = difflib.get_close_matches(name, names, n=3, cutoff=0.6)
     if near:
         return f"Did you mean {' or '.join(repr(n) for n in near)}?"
     if not names:
         return otherwise
+    return _shown(names, what)
+
+
+def _shown(names: list[str], what: str) -> str:
     shown = ", ".join(names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else "")
     return f"There are these {what}: {shown}."

@@ -50,9 +50,17 @@ class Authenticator:
     ----------
     tokens : mapping of str to Principal
         The bearer tokens that are let in, and whose they are.
+
+    Raises
+    ------
+    UsageError
+        If a token is shorter than 16 characters or not plain ASCII: an empty one would let everybody in.
     """
 
     def __init__(self, tokens: Mapping[str, Principal]) -> None:
+        for token, principal in tokens.items():
+            if not _TOKEN.fullmatch(token):
+                raise UsageError(f"The token of '{principal.name}' {_WRONG_TOKEN}", hint=_MAKE_TOKEN)
         self._tokens = [(token.encode(), principal) for token, principal in tokens.items()]
 
     def __call__(self, authorization: bytes) -> Principal:
@@ -86,6 +94,8 @@ class Authenticator:
 
 _FORM = "A line of the token file is: ROLE NAME TOKEN, with the role predict or admin; # begins a comment."
 _TOKEN = re.compile(r"[\x21-\x7e]{16,512}")
+_WRONG_TOKEN = "is shorter than 16 characters or not plain ASCII."
+_MAKE_TOKEN = "Make one with: python -c 'import secrets; print(secrets.token_urlsafe(32))'"
 _HEADER = "# Who may do what: ROLE NAME TOKEN, one in a line. predict: ask models; admin: everything.\n"
 
 
@@ -124,8 +134,8 @@ def read_tokens(path: Path) -> list[Token]:
         role, name, token = words
         if not _TOKEN.fullmatch(token):
             raise UsageError(
-                f"The token of line {number} of {path} is shorter than 16 characters or not plain ASCII.",
-                hint="Make one with: python -c 'import secrets; print(secrets.token_urlsafe(32))'",
+                f"The token of line {number} of {path} {_WRONG_TOKEN}",
+                hint=_MAKE_TOKEN,
             )
         if token in found:
             raise UsageError(

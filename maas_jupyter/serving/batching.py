@@ -129,9 +129,9 @@ class Batcher:
         TooManyRequests
             If too many requests wait already.
         Unavailable
-            If the request's deadline passes, or surely would, before its run begins.
+            If the request's deadline passes before its run ends, or surely would before that begins.
         ClientDisconnect
-            If the client hangs up before its run begins.
+            If the client hangs up before its run ends.
         """
         if context.deadline is not None and context.deadline <= time.monotonic():
             raise too_late()
@@ -140,9 +140,10 @@ class Batcher:
         if not self._running:
             if self._uniform and self._pace.expected(rows) <= INLINE_SECONDS:
                 return self._run_here(inputs, rows)
-            return await self._run_now(inputs, rows)
-        self._admit(context)
-        waiting = self._enqueue(inputs, rows)
+            waiting = self._run_now(inputs, rows)
+        else:
+            self._admit(context)
+            waiting = self._enqueue(inputs, rows)
         with Patience(context, lambda error: self._give_up(waiting, error)):
             try:
                 return await waiting.future
@@ -163,7 +164,7 @@ class Batcher:
             raise TooManyRequests(f"The {self._name} is computing.")
         if self._batching is not None:
             return await self._batching.infer(await self._preprocess(inputs))
-        return await self._run_now(inputs, rows)
+        return await self._run_now(inputs, rows).future
 
     async def stream(self, inputs: Arrays, rows: int, context: RequestContext) -> AsyncGenerator[Arrays, None]:
         """Yield one request's outputs in parts, as the runtime makes them.
@@ -262,16 +263,15 @@ class Batcher:
         self._queued_rows += rows
         return waiting
 
-    def _dequeue(self, waiting: _Waiting) -> bool:
-        if waiting not in self._queue:
-            return False
-        del self._queue[waiting]
-        self._queued_rows -= waiting.rows
-        return True
+    def _dequeue(self, waiting: _Waiting) -> None:
+        if waiting in self._queue:
+            del self._queue[waiting]
+            self._queued_rows -= waiting.rows
 
     def _give_up(self, waiting: _Waiting, error: Exception) -> None:
-        if self._dequeue(waiting):
-            waiting.end(error)
+        # A run that has begun goes on to its end in its thread, but for nobody.
+        self._dequeue(waiting)
+        waiting.end(error)
 
     # -- running ------------------------------------------------------------------------------------------------------
 
@@ -284,10 +284,10 @@ class Batcher:
         self._meter.ran(rows, seconds)
         return outputs
 
-    async def _run_now(self, inputs: Arrays, rows: int) -> Arrays:
+    def _run_now(self, inputs: Arrays, rows: int) -> _Waiting:
         waiting = self._enqueue(inputs, rows)
         self._run_next()
-        return await waiting.future
+        return waiting
 
     def _run_next(self) -> None:
         batch = self._take()

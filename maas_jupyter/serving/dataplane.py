@@ -28,6 +28,11 @@ class Answer(NamedTuple):
     version: str
     outputs: list[tuple[TensorSpec, np.ndarray]]
 
+    @property
+    def size(self) -> int:
+        """Bytes of the arrays."""
+        return sum(array.nbytes for _, array in self.outputs)
+
 
 class Call:
     """One request, as a context: routed when it is entered, counted and timed when it is left.

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
-from typing import NamedTuple
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import NamedTuple, ParamSpec, TypeVar
 
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
@@ -14,6 +16,34 @@ from starlette.types import Receive, Scope
 from maas_jupyter.serving.auth import Principal
 from maas_jupyter.serving.encoding import COMPRESSED_FROM, compressed, decompressed
 from maas_jupyter.serving.options import Limits
+
+#: What makes or reads more bytes than this happens in a thread: the event loop has other clients.
+OFF_LOOP_BYTES = 128 * 1024
+#: Few: values take several times the memory of their text while they are decoded.
+_THREADS = ThreadPoolExecutor(2, thread_name_prefix="maas-code")
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+async def off_loop(size: int, function: Callable[P, T], *arguments: P.args, **named: P.kwargs) -> T:
+    """Call a function, in a thread where it has much to do.
+
+    Parameters
+    ----------
+    size : int
+        Of what it decodes or encodes, in bytes.
+    function, arguments, named
+        The call.
+
+    Returns
+    -------
+    object
+        What the function returned.
+    """
+    if size <= OFF_LOOP_BYTES:
+        return function(*arguments, **named)
+    return await asyncio.get_running_loop().run_in_executor(_THREADS, partial(function, *arguments, **named))
 
 
 class RequestContext:
@@ -142,30 +172,51 @@ class Exchange:
             if len(whole) > self._limits.body_bytes:
                 raise _too_large(self._limits.body_bytes)
             return whole
-        try:
-            return await asyncio.wait_for(self._parts(), self._limits.body_seconds)
-        except asyncio.TimeoutError as error:
-            raise HTTPException(408, f"The body took longer than {self._limits.body_seconds:g} s to arrive.") from error
+        return await read_body(self._receive, self._limits)
 
     async def gone(self) -> None:
         """Wait until the client hangs up; for the time after the body was read."""
         while (await self._receive())["type"] != "http.disconnect":
             pass
 
-    async def _parts(self) -> bytes:
-        parts: list[bytes] = []
-        size = 0
-        while True:
-            message = await self._receive()
-            if message["type"] == "http.disconnect":
-                raise ClientDisconnect
-            part = message.get("body", b"")
-            size += len(part)
-            if size > self._limits.body_bytes:
-                raise _too_large(self._limits.body_bytes)
-            parts.append(part)
-            if not message.get("more_body", False):
-                return b"".join(parts)
+
+async def read_body(receive: Receive, limits: Limits) -> bytes:
+    """Return a request's body as it comes.
+
+    Parameters
+    ----------
+    receive : ASGI channel
+        Of the request.
+    limits : Limits
+        Of which ``body_bytes`` and ``body_seconds`` count here.
+
+    Raises
+    ------
+    HTTPException
+        413 if the body is larger (it is not read to its end), 408 if it takes too long to arrive.
+    ClientDisconnect
+        If the client hung up before its end.
+    """
+    try:
+        return await asyncio.wait_for(_parts(receive, limits.body_bytes), limits.body_seconds)
+    except asyncio.TimeoutError as error:
+        raise HTTPException(408, f"The body took longer than {limits.body_seconds:g} s to arrive.") from error
+
+
+async def _parts(receive: Receive, limit: int) -> bytes:
+    parts: list[bytes] = []
+    size = 0
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ClientDisconnect
+        part = message.get("body", b"")
+        size += len(part)
+        if size > limit:
+            raise _too_large(limit)
+        parts.append(part)
+        if not message.get("more_body", False):
+            return b"".join(parts)
 
 
 def _too_large(limit: int) -> HTTPException:

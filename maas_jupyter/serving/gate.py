@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from http import HTTPStatus
 from itertools import count
 
+# Private, but what the router behind the gate matches: another reading of a path here would open admin routes there.
+from starlette._utils import get_route_path
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -69,7 +71,7 @@ class Gate:
         scope["context"] = context = self._context(headers)
         answer = _Answer(send, context)
         try:
-            scope["local_path"] = path = scope["path"].removeprefix(scope.get("root_path", ""))
+            scope["local_path"] = path = get_route_path(scope)
             if path not in OPEN_PATHS:
                 context.principal = self._sender(headers.get(b"authorization", b""))
                 if context.principal.role != "admin" and _ADMIN_PATHS.match(path):

@@ -1,4 +1,4 @@
-"""The one place where exceptions become HTTP, and the reading of bodies within their limit."""
+"""The one place where exceptions become HTTP, and JSON bodies structs."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ import msgspec
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
-from starlette.types import Receive
 
 from maas_jupyter.errors import (
     BundleError,
@@ -96,39 +95,6 @@ def error_response(error: BaseException, request_id: str, path: str) -> Response
     if isinstance(error, HTTPException) and error.headers:
         response.headers.update(error.headers)
     return response
-
-
-async def read_body(receive: Receive, limit: int) -> bytes:
-    """Return a request's body.
-
-    Parameters
-    ----------
-    receive : ASGI channel
-        Of the request.
-    limit : int
-        Largest size in bytes.
-
-    Raises
-    ------
-    HTTPException
-        413 if the body is larger; it is not read to its end.
-    ClientDisconnect
-        If the client hung up before its end.
-    """
-    parts: list[bytes] = []
-    size = 0
-    more = True
-    while more:
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            raise ClientDisconnect
-        part = message.get("body", b"")
-        more = message.get("more_body", False)
-        size += len(part)
-        if size > limit:
-            raise HTTPException(413, f"The body is larger than the {limit} bytes that are taken here.")
-        parts.append(part)
-    return parts[0] if len(parts) == 1 else b"".join(parts)
 
 
 def decode_body(body: bytes, decoder: msgspec.json.Decoder[T], *, expected: str) -> T:

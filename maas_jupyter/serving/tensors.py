@@ -31,6 +31,11 @@ _FLOATS = msgspec.json.Decoder(list[float])
 #: So many values are found finite more quickly in a list than in an array.
 _SHORT_LIST = 256
 
+#: Longer lists of numbers are decoded in pieces of about so many bytes.
+_PIECE_BYTES = 128 * 1024
+_LONG_BYTES = 2 * _PIECE_BYTES
+_NUMBERS = b"0123456789+-.eE \t\r\n"
+
 #: What one element of each datatype is in JSON. 64-bit upper bounds are numpy's to check: msgspec's end at 2**63.
 _ELEMENTS: dict[str, Any] = {
     "BOOL": bool,
@@ -106,6 +111,14 @@ def decode_values(raw: msgspec.Raw | bytes, datatype: str, depth: int, *, where:
     InvalidInput
         If the text is not such a list or an element does not fit the datatype.
     """
+    if depth and len(raw) > _LONG_BYTES and datatype not in ("BOOL", "BYTES"):
+        long = _decode_long(bytes(raw), datatype, depth, where=where)
+        if long is not None:
+            return long
+    return _decode_whole(raw, datatype, depth, where)
+
+
+def _decode_whole(raw: msgspec.Raw | bytes, datatype: str, depth: int, where: str) -> np.ndarray:
     try:
         values = _decoder(datatype, depth).decode(raw)
         with np.errstate(over="ignore"):
@@ -121,6 +134,45 @@ def decode_values(raw: msgspec.Raw | bytes, datatype: str, depth: int, *, where:
     if array.dtype.kind == "f" and not np.isfinite(array).all():
         raise InvalidInput(f"{where}: a value is beyond the range of {datatype}.")
     return array
+
+
+def _decode_long(raw: bytes, datatype: str, depth: int, *, where: str) -> np.ndarray | None:
+    """Decode a long list of numbers in pieces; None where it holds something else, which is wrong.
+
+    Python objects for all numbers at once would take ten times the memory of the text, and keep all other threads
+    waiting while they are made.
+    """
+    brackets = raw.translate(None, _NUMBERS)
+    if brackets.translate(None, b"[],"):
+        return None
+    shape = _shape(brackets, depth, where)
+    array = np.empty(math.prod(shape), dtype=NUMPY_DTYPES[datatype])
+    flat = raw.translate(None, b"[]")
+    start = filled = 0
+    while start <= len(flat):
+        end = flat.find(b",", start + _PIECE_BYTES)
+        end = len(flat) if end < 0 else end
+        piece = _decode_whole(b"[%b]" % flat[start:end], datatype, 1, where)
+        array[filled : filled + piece.size] = piece
+        filled += piece.size
+        start = end + 1
+    return array.reshape(shape)
+
+
+def _shape(brackets: bytes, depth: int, where: str) -> list[int]:
+    """Return the shape of nested lists of which everything but brackets and commas was taken out."""
+    item, shape = b"", []
+    for level in range(depth):
+        start = depth - 1 - level
+        size = brackets.find(b"]" * (level + 1), start) + level + 1 - start
+        count, rest = divmod(size - 1, len(item) + 1)
+        if rest or count < 1:
+            break
+        item = b"[" + (item + b",") * (count - 1) + item + b"]"
+        shape.append(count)
+    if item != brackets or len(shape) != depth:
+        raise InvalidInput(f"{where}: the nested lists are not {depth} deep, or have unequal lengths, or are empty.")
+    return shape[::-1]
 
 
 def _decode_quickly(tensor: JsonTensor) -> np.ndarray | None:

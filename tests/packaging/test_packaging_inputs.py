@@ -267,6 +267,7 @@ def test_channels_last(tmp_path):
 
 # -- tables -----------------------------------------------------------------------------------------------------------
 
+TOKEN = "a-token-for-tests"
 COLORS = Categories({"red": 1, "green": 2, "größer": 3}, unknown=0)
 SHAPES = Categories({"round": 0, "square": 1}, unknown=2)
 
@@ -376,7 +377,7 @@ def test_rows_of_a_table_over_http(tmp_path):
     ).bundle
     row = {"size": 1.5, "weight": 1, "color": "red", "shape": "square"}
     scores = Mixed()(torch.tensor([[1.5, 1.0]]), torch.tensor([[1, 1]])).softmax(1)[0].tolist()
-    with TestClient(create_app(tmp_path / "home", "token"), headers={"Authorization": "Bearer token"}) as client:
+    with TestClient(create_app(tmp_path / "home", TOKEN), headers={"Authorization": f"Bearer {TOKEN}"}) as client:
         for name in ("maas.json", *bundle.manifest.files):
             path, content = f"/maas/v1/bundles/{bundle.digest}/files/{name}", (bundle.folder / name).read_bytes()
             assert client.patch(path, content=content, headers={"Upload-Offset": "0"}).status_code == 200

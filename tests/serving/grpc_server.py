@@ -22,7 +22,7 @@ from maas_jupyter.serving.options import Limits
 from maas_jupyter.serving.protocols.grpc.service import start
 from maas_jupyter.serving.repository import ModelRepository
 
-TOKENS = {"an-admin": Principal("ann", "admin"), "a-reader": Principal("rob", "predict")}
+TOKENS = {"the-token-of-an-admin": Principal("ann", "admin"), "the-token-of-a-reader": Principal("rob", "predict")}
 
 
 class RepositoryControl:
@@ -108,7 +108,7 @@ class GrpcRig:
             assert time.monotonic() < end
             time.sleep(0.01)
 
-    def stub(self, token="an-admin"):
+    def stub(self, token="the-token-of-an-admin"):
         """Return the methods of a channel of its own that sends a token."""
         target = f"127.0.0.1:{self.server.port}"
         if self.tls:

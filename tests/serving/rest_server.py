@@ -18,7 +18,7 @@ from maas_jupyter.serving.app import create_app
 from maas_jupyter.serving.auth import Token
 from maas_jupyter.serving.options import Limits
 
-TOKENS = [Token("ann", "admin", "an-admin"), Token("rob", "predict", "a-reader")]
+TOKENS = [Token("ann", "admin", "the-token-of-an-admin"), Token("rob", "predict", "the-token-of-a-reader")]
 BODY_BYTES = 1_000_000
 
 
@@ -93,7 +93,7 @@ class RestServer:
             assert self._thread.is_alive()
             time.sleep(0.01)
         self.address = f"127.0.0.1:{self._server.servers[0].sockets[0].getsockname()[1]}"
-        self.http = self.client("an-admin")
+        self.http = self.client("the-token-of-an-admin")
 
     def client(self, token):
         return httpx.Client(base_url=f"http://{self.address}", headers={"Authorization": f"Bearer {token}"}, timeout=60)

@@ -5,12 +5,14 @@ import pytest
 from maas_jupyter.errors import Unauthorized
 from maas_jupyter.serving.auth import Authenticator, Principal
 
+SECRET, OTHER = "a-secret-of-sixteen", "another-of-sixteen"
+
 
 def test_tokens():
-    authenticate = Authenticator({"secret": Principal("a"), "other": Principal("b")})
-    assert authenticate(b"Bearer other") == Principal("b")
-    assert authenticate(b"bearer secret") == Principal("a")
-    assert "secret" not in repr(authenticate)
-    for wrong in (b"", b"Bearer", b"Bearer secret2", b"secret", b"Basic secret", b"Bearer \xff"):
+    authenticate = Authenticator({SECRET: Principal("a"), OTHER: Principal("b")})
+    assert authenticate(b"Bearer " + OTHER.encode()) == Principal("b")
+    assert authenticate(b"bearer " + SECRET.encode()) == Principal("a")
+    assert SECRET not in repr(authenticate)
+    for wrong in (b"", b"Bearer", b"Bearer ", b"Bearer %b2", b"%b", b"Basic %b", b"Bearer \xff"):
         with pytest.raises(Unauthorized):
-            authenticate(wrong)
+            authenticate(wrong.replace(b"%b", SECRET.encode()))

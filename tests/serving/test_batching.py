@@ -380,3 +380,54 @@ def test_a_stopped_server_answers_those_who_wait(tmp_path, doubling):
         assert (await first)["y"].tolist() == [[200, 200]]
 
     asyncio.run(scenario())
+
+
+# -- runs that hang ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("queued", [False, True])
+def test_nobody_waits_for_a_run_beyond_its_deadline(tmp_path, doubling, queued):
+    async def scenario():
+        batch, runtime, _ = batcher(tmp_path)
+        first = await occupied(batch, runtime) if queued else None
+        runtime.free.clear()
+        # Queued behind a run and then in one that hangs, or in that at once.
+        late = ask(batch, 1, deadline=time.monotonic() + (1 if queued else 0.1))
+        if first is not None:
+            await until(lambda: batch.depth == 1)
+            hanging, runtime.free = runtime.free, threading.Event()
+            hanging.set()
+            await first
+        assert await asyncio.to_thread(runtime.began.acquire, timeout=30)
+        with pytest.raises(Unavailable, match="deadline"):
+            await late
+        assert batch.depth == 0
+        drained = asyncio.ensure_future(batch.drained())
+        await asyncio.sleep(0)
+        assert not drained.done(), "it goes on in its thread"
+        runtime.free.set()
+        await drained
+        assert (await ask(batch, 3))["y"].tolist() == [[6, 6]]
+
+    asyncio.run(scenario())
+
+
+def test_a_client_that_hangs_up_during_its_run_is_let_go_and_the_others_of_the_batch_are_not(tmp_path, doubling):
+    async def scenario():
+        batch, runtime, _ = batcher(tmp_path)
+        first = await occupied(batch, runtime)
+        gone = asyncio.Event()
+        leaving, staying = ask(batch, 1, disconnected=gone.wait), ask(batch, 2)
+        await until(lambda: batch.depth == 2)
+        hanging, runtime.free = runtime.free, threading.Event()
+        hanging.set()
+        await first
+        assert await asyncio.to_thread(runtime.began.acquire, timeout=30)
+        gone.set()
+        with pytest.raises(ClientDisconnect):
+            await leaving
+        runtime.free.set()
+        assert (await staying)["y"].tolist() == [[4, 4]]
+        assert runtime.rows == [1, 2]
+
+    asyncio.run(scenario())

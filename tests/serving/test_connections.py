@@ -19,6 +19,7 @@ from maas_jupyter.serving.options import Limits
 
 LIMITS = Limits(header_seconds=0.5, body_seconds=0.5, body_bytes=100_000)
 BODY = json.dumps({"inputs": [{"name": "x", "shape": [1, 2], "datatype": "FP32", "data": [1, 2]}]}).encode()
+KIND = b"Content-Type: application/json\r\n"
 TOKEN = f"authorization: Bearer {TOKENS[0].token}\r\n".encode()
 
 
@@ -253,6 +254,28 @@ def test_a_slow_body_is_408(connect):
             assert (status, "0.5 s" in json.loads(body)["error"]) == (408, True)
             stop.set()
             dripping.result()
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"POST /v2/repository/index",
+        b"POST /v2/repository/models/m/load",
+        b"POST /maas/v1/models/m/publish",
+        b"POST /maas/v1/models/m/promote",
+        b"DELETE /maas/v1/models/m",
+        b"POST /invocations?model=m",
+        b"POST /v1/models/m/labels/stable:predict",
+    ],
+)
+def test_a_slow_body_is_408_on_every_route(connect, line):
+    connection, stop = connect(), threading.Event()
+    connection.sendall(line + b" HTTP/1.1\r\nHost: x\r\n" + KIND + TOKEN + b"Content-Length: 1000\r\n\r\n{")
+    with ThreadPoolExecutor(1) as pool:
+        dripping = pool.submit(drip, connection, b" " * 900, stop)
+        assert answer(connection)[0] == 408
+        stop.set()
+        dripping.result()
 
 
 def test_a_slow_answer_is_no_slow_sender(server, connect):

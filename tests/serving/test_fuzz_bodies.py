@@ -173,7 +173,7 @@ def test_unaltered_they_are_right(rest, path, body, headers):
 
 
 def test_a_few_hundred_requests(rest):
-    statuses = ask_altered(rest.address, "an-admin", 400)
+    statuses = ask_altered(rest.address, "the-token-of-an-admin", 400)
     assert {200, 400} <= set(statuses)
 
 

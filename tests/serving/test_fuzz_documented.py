@@ -87,7 +87,7 @@ def ask_everything(url, token, examples):
 
 
 def test_every_operation_a_few_times(rest):
-    statuses = ask_everything(f"http://{rest.address}", "an-admin", examples=2)
+    statuses = ask_everything(f"http://{rest.address}", "the-token-of-an-admin", examples=2)
     assert statuses.total() > 150
     assert {200, 400, 404} <= set(statuses)
     assert rest.http.get("/v2/models/digits/ready").status_code == 200

@@ -5,11 +5,18 @@ import json
 import logging
 from concurrent.futures import ThreadPoolExecutor
 
+import httpx
 import pytest
 from data_plane_parts import TOKENS, DataPlaneServer, until
 from fake_runtimes import Doubling
+from starlette.applications import Starlette
+from starlette.routing import Mount
+from starlette.testclient import TestClient
 
+from maas_jupyter.errors import UsageError
 from maas_jupyter.schema import ServedVersion
+from maas_jupyter.serving.app import create_app
+from maas_jupyter.serving.auth import Token
 from maas_jupyter.serving.logs import JsonLines
 from maas_jupyter.serving.options import Limits
 
@@ -31,7 +38,8 @@ def server(tmp_path, fake_runtime):
     made = DataPlaneServer(tmp_path, limits=Limits(queue=1, body_bytes=10_000))
     made.serve_one(max_batch=1)
     yield made
-    made.repository.router("m").pick("1").servable.runtime.free.set()
+    for loaded in made.repository.router("m").versions.values():
+        loaded.servable.runtime.free.set()
     made.close()
 
 
@@ -91,6 +99,45 @@ def test_two_principals_are_counted_apart(server):
     assert server.counts().principals == {"ann": 1, "rob": 3}
 
 
+@pytest.mark.parametrize("root", ["", "/m", "/maas", "/maas/", "/maas/v1", "/v2", "/v2/repository", "/", "m", "/m/"])
+@pytest.mark.parametrize("mounted", [False, True])
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [("GET", "/maas/v1/status"), ("POST", "/v2/repository/models/m/unload"), ("GET", "/maas/v1/logs")],
+)
+def test_a_token_for_predicting_reaches_no_admin_function_whatever_the_root_path(server, root, mounted, method, path):
+    async def ask():
+        transport = httpx.ASGITransport(server.app, root_path=root)
+        headers = {"Authorization": f"Bearer {PREDICT}"}
+        async with httpx.AsyncClient(transport=transport, base_url="http://x", headers=headers) as client:
+            return await client.request(method, root + path if mounted and root.startswith("/") else path)
+
+    assert asyncio.run(ask()).status_code in (403, 404)
+
+
+def test_the_roles_are_kept_apart_under_the_prefix_of_a_host(tmp_path):
+    inner = create_app(tmp_path, TOKENS)
+    with TestClient(Starlette(routes=[Mount("/ma", inner), Mount("/v2", inner)])) as host:
+        for role, statuses in ((TOKENS[0].token, {200}), (PREDICT, {403})):
+            host.headers["Authorization"] = f"Bearer {role}"
+            paths = ("/ma/maas/v1/status", "/v2/maas/v1/status")
+            assert {host.get(path).status_code for path in paths} == statuses
+            assert host.get("/ma/v2").status_code == host.get("/v2/v2").status_code == 200
+
+
+@pytest.mark.parametrize("tokens", ["", " ", "short", "größer-als-sechzehn", [Token("rob", "predict", "")]])
+def test_tokens_that_would_let_others_in_are_refused(tmp_path, tokens):
+    with pytest.raises(UsageError, match="shorter than 16 characters") as refused:
+        create_app(tmp_path, tokens)
+    assert "short'" not in str(refused.value)
+
+
+@pytest.mark.parametrize("authorization", ["Bearer", "bearer", "", "Basic"])
+def test_no_token_is_no_token(server, authorization):
+    with server.client("") as client:
+        assert client.get("/v2", headers={"Authorization": authorization}).status_code == 401
+
+
 # -- what comes in and goes out ---------------------------------------------------------------------------------------
 
 
@@ -136,6 +183,20 @@ def test_a_deadline_during_the_wait_is_503_with_retry_after(server, runtime):
         runtime.free.set()
         assert first.result().status_code == 200
     assert server.counts().requests["m", "1", "v2-rest", 503] == 1
+
+
+def test_a_run_that_hangs_holds_neither_its_client_nor_the_next_version(server, runtime):
+    runtime.free.clear()
+    answer = server.infer(1, headers={"X-Request-Timeout": "0.2"})
+    assert (answer.status_code, runtime.rows) == (503, [1])
+    assert "deadline" in answer.json()["error"]
+    assert server.counts().requests["m", "1", "v2-rest", 503] == 1
+    server.serve("m", ServedVersion("2", server.bundle(created_by="two")))
+    answer = server.infer(1)
+    assert (answer.status_code, answer.json()["model_version"]) == (200, "2")
+    assert not runtime.unloaded, "not while it computes"
+    runtime.free.set()
+    asyncio.run(until(lambda: runtime.unloaded))
 
 
 def test_a_full_queue_is_429_with_retry_after(server, runtime):

@@ -337,7 +337,7 @@ def test_many_words_are_cut_to_what_trailers_hold(stub):
 def raw_call(rig):
     channel = grpc.insecure_channel(f"127.0.0.1:{rig.server.port}")
     method = channel.unary_unary("/inference.GRPCInferenceService/ModelInfer")
-    yield lambda body: method(body, metadata=[("authorization", "Bearer a-reader")], timeout=60)
+    yield lambda body: method(body, metadata=[("authorization", "Bearer the-token-of-a-reader")], timeout=60)
     channel.close()
 
 
@@ -553,7 +553,9 @@ def test_statistics(own_rig, made):
 # -- around all -------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("authorization", [None, "Bearer wrong", "Basic YTpi", "Bearer", "Bearer an-admin2"])
+@pytest.mark.parametrize(
+    "authorization", [None, "Bearer wrong", "Basic YTpi", "Bearer", "Bearer the-token-of-an-admin2"]
+)
 def test_without_the_token_there_is_nothing(rig, authorization):
     stub = rig.stub(token=None)
     metadata = [("authorization", authorization)] if authorization else []
@@ -572,7 +574,7 @@ def test_without_the_token_there_is_nothing(rig, authorization):
 
 
 def test_the_token_for_asking_administers_nothing(rig):
-    stub = rig.stub("a-reader")
+    stub = rig.stub("the-token-of-a-reader")
     stub.ModelInfer(infer_request("digits", ("x", "FP32", X)))
     stub.RepositoryIndex(pb.RepositoryIndexRequest())
     for method, request in (
@@ -587,7 +589,7 @@ def test_the_token_for_asking_administers_nothing(rig):
 def test_calls_are_counted_by_principal_and_code(own_rig, made):
     rig = own_rig()
     rig.publish("digits", made.make(linear_softmax()))
-    for token in ("an-admin", "a-reader", "a-reader"):
+    for token in ("the-token-of-an-admin", "the-token-of-a-reader", "the-token-of-a-reader"):
         rig.stub(token).ModelInfer(infer_request("digits", ("x", "FP32", X)))
     refused(rig.stub().ModelInfer, infer_request("digits"))
     refused(rig.stub().ModelInfer, infer_request("nothing"))

@@ -184,10 +184,10 @@ def test_the_number_of_columns(rest):
     assert "2 columns, the model takes 4" in answer.json()["message"]
 
 
-def test_records_without_a_common_column(rest):
+def test_a_table_of_holes_is_refused_like_a_full_one(rest):
     answer = post(rest, {"dataframe_records": [{str(n): 1} for n in range(3000)]})
     assert answer.status_code == 400
-    assert "hardly share" in answer.json()["message"]
+    assert "1,000,000" in answer.json()["message"]
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ from maas_jupyter.serving.options import Limits
 from maas_jupyter.serving.protocols.openapi.document import document
 from maas_jupyter.serving.repository import ModelRepository
 
+TOKEN = "a-token-for-tests"
 METHODS = {"get", "post", "put", "patch", "delete"}
 
 
@@ -37,7 +38,7 @@ def existing(app):
 
 
 def test_every_route_is_described_and_every_description_has_a_route(tmp_path):
-    app = create_app(tmp_path, "a-token")
+    app = create_app(tmp_path, TOKEN)
     assert described(document(can_stop=False)["paths"]) == existing(app)
 
 
@@ -45,7 +46,7 @@ def test_also_where_the_server_can_be_stopped(tmp_path):
     from maas_jupyter.serving.app import worker_app
 
     repository = ModelRepository(tmp_path, Metrics())
-    app = worker_app(repository, ControlPlane(tmp_path, repository), "a-token", limits=Limits(), stop=lambda: None)
+    app = worker_app(repository, ControlPlane(tmp_path, repository), TOKEN, limits=Limits(), stop=lambda: None)
     assert described(document(can_stop=True)["paths"]) == existing(app)
 
 
@@ -88,7 +89,7 @@ def test_it_is_open_and_says_who_needs_a_token(rest):
 
 
 def test_readers_are_refused_where_an_admin_is_asked_for(rest):
-    with rest.client("a-reader") as reader:
+    with rest.client("the-token-of-a-reader") as reader:
         for path, methods in document(can_stop=False)["paths"].items():
             for method, operation in methods.items():
                 answer = reader.request(method, re.sub(r"{\w+}", "0" * 64, path))
@@ -142,7 +143,7 @@ def test_the_page_needs_nothing_but_itself(rest):
     assert not outline.tags & {"script", "img", "link", "iframe", "object", "form"}
     assert {link.removeprefix("#") for link in outline.links if link.startswith("#")} <= outline.anchors
     assert {link for link in outline.links if not link.startswith("#")} == {"/openapi.json"}
-    assert "an-admin" not in answer.text
+    assert "the-token-of-an-admin" not in answer.text
     for path in document(can_stop=False)["paths"]:
         assert path in answer.text
 
@@ -153,5 +154,5 @@ def test_where_it_is_mounted_it_says_so(tmp_path, path):
     from starlette.routing import Mount
     from starlette.testclient import TestClient
 
-    host = TestClient(Starlette(routes=[Mount("/models", create_app(tmp_path, "a-token"))]))
+    host = TestClient(Starlette(routes=[Mount("/models", create_app(tmp_path, TOKEN))]))
     assert '"/models' in host.get(f"/models{path}").text

@@ -8,7 +8,7 @@ from rest_server import RestServer
 from tritonclient.http import InferenceServerClient
 from tritonclient.utils import InferenceServerException
 
-HEADERS = {"Authorization": "Bearer an-admin"}
+HEADERS = {"Authorization": "Bearer the-token-of-an-admin"}
 
 
 @pytest.fixture
@@ -68,7 +68,7 @@ def test_what_would_change_the_model_is_refused(rest):
 
 
 def test_who_may_do_what(rest):
-    with rest.client("a-reader") as reader:
+    with rest.client("the-token-of-a-reader") as reader:
         assert reader.post("/v2/repository/index").status_code == 200
         for verb in ("load", "unload"):
             assert reader.post(f"/v2/repository/models/digits/{verb}").status_code == 403

@@ -16,6 +16,7 @@ from test_store import write_bundle
 
 from maas_jupyter.serving.control.plane import ControlPlane
 from maas_jupyter.serving.metrics import Metrics
+from maas_jupyter.serving.options import Limits
 from maas_jupyter.serving.protocols import admin
 from maas_jupyter.serving.repository import ModelRepository
 from maas_jupyter.serving.store import BundleStore
@@ -110,7 +111,7 @@ def test_what_arrived_before_a_cut_stays(tmp_path):
         host, port = server.address.split(":")
         with socket.create_connection((host, int(port))) as connection:
             connection.sendall(
-                f"PATCH {base}/weights.bin HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer an-admin\r\n"
+                f"PATCH {base}/weights.bin HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer the-token-of-an-admin\r\n"
                 f"Upload-Offset: 0\r\nContent-Length: {len(data)}\r\n\r\n".encode()
                 + data[:200_000]
             )
@@ -127,7 +128,7 @@ def test_a_sender_that_stalls_is_let_go(tmp_path):
     store = BundleStore(tmp_path / "home")
     digest = write_bundle(tmp_path / "bundle", {"weights.bin": b"0123456789"})
     control = ControlPlane(tmp_path / "home", ModelRepository(tmp_path / "home", Metrics()))
-    app = Starlette(routes=admin.routes(control, store, None, chunk_seconds=0.05))
+    app = Starlette(routes=admin.routes(control, store, None, Limits(), chunk_seconds=0.05))
     messages = [{"type": "http.request", "body": b"01234", "more_body": True}]
 
     async def stalled(scope, receive, send):

@@ -1,17 +1,22 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import inspect
 import socket
 import ssl
 import threading
+import warnings
+import weakref
 from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
 
 import numpy as np
 import pytest
 import trustme
 from bundles import Bundles, linear_softmax
+from data_plane_parts import until
 
 from maas_jupyter.errors import BundleError, Forbidden, InvalidInput, MaasError, NotFound, Unauthorized, Unavailable
 from maas_jupyter.serving.client import AsyncServingClient, NoAnswer, ServingClient
@@ -102,7 +107,7 @@ def test_arrays_that_cannot_be_sent():
 @pytest.fixture
 def clients(rest):
     """Both clients of a real server that serves one model of each kind."""
-    with ServingClient(f"http://{rest.address}", "an-admin") as client:
+    with ServingClient(f"http://{rest.address}", "the-token-of-an-admin") as client:
         yield client
 
 
@@ -110,7 +115,7 @@ def both(client, call):
     """Make the same call with both clients; return their answers."""
 
     async def asynchronously():
-        async with AsyncServingClient(client.url, "an-admin") as other:
+        async with AsyncServingClient(client.url, "the-token-of-an-admin") as other:
             return await call(other)
 
     return call(client), asyncio.run(asynchronously())
@@ -175,7 +180,7 @@ def test_every_method_of_one_client_is_a_method_of_the_other():
 
 
 def test_a_token_for_predicting(rest):
-    with ServingClient(f"http://{rest.address}", "a-reader") as client:
+    with ServingClient(f"http://{rest.address}", "the-token-of-a-reader") as client:
         assert client.infer("digits", {"x": np.zeros((1, 4), np.float32)}).version == "1"
         assert "digits" in {entry.name for entry in client.index()}
         for attempt in (client.status, lambda: client.promote("digits"), lambda: client.history("digits")):
@@ -195,7 +200,7 @@ def test_threads_share_a_client(clients):
 
 def test_many_at_once_on_one_event_loop(clients):
     async def ask():
-        async with AsyncServingClient(clients.url, "an-admin") as client:
+        async with AsyncServingClient(clients.url, "the-token-of-an-admin") as client:
             calls = (client.predict("pair", {"a": [float(number)], "i": [0]}) for number in range(100))
             return await asyncio.gather(*calls)
 
@@ -298,3 +303,83 @@ def test_an_authority_that_is_none(tmp_path, content):
         path.write_bytes(content)
     with pytest.raises(InvalidInput, match=r"ca\.pem cannot be read"):
         ServingClient("https://127.0.0.1:1", "secret", verify=path)
+
+
+# -- the asynchronous client of a client, for as long as its event loop ------------------------------------------------
+
+
+DESCRIPTORS = Path("/proc/self/fd")
+
+
+async def descriptors():
+    return sum(1 for _ in DESCRIPTORS.iterdir())
+
+
+async def ask_within(client):
+    found = await client.asynchronous().predict("pair", {"a": [1.0], "i": [0]})
+    assert client.asynchronous() is client.asynchronous()
+    return found.outputs["prediction"].tolist(), weakref.ref(asyncio.get_running_loop())
+
+
+@pytest.mark.skipif(not DESCRIPTORS.exists(), reason="counts what /proc shows")
+def test_every_event_loop_that_ends_takes_its_connections_along(clients):
+    asyncio.run(ask_within(clients))
+    gc.collect()
+    before, loops = asyncio.run(descriptors()), []
+    for _ in range(10):
+        answer, loop = asyncio.run(ask_within(clients))
+        assert answer == [11.0]
+        loops.append(loop)
+    gc.collect()
+    assert [loop() for loop in loops] == [None] * 10
+
+    async def as_before():
+        while await descriptors() > before:
+            await asyncio.sleep(0.01)
+
+    asyncio.run(asyncio.wait_for(as_before(), 30))
+
+
+def test_an_event_loop_that_was_closed_without_an_end_is_forgotten(clients):
+    loop = asyncio.new_event_loop()
+    _, closed = loop.run_until_complete(ask_within(clients))
+    loop.close()
+    del loop
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)  # a loop with open connections was closed, as asyncio says
+        asyncio.run(ask_within(clients))
+        gc.collect()
+    assert closed() is None
+
+
+def test_closing_the_client_closes_those_of_running_event_loops(rest):
+    async def scenario():
+        client = ServingClient(f"http://{rest.address}", "the-token-of-an-admin")
+        other = client.asynchronous()
+        await other.model_status("pair")
+        client.close()
+        await until(lambda: other._http.is_closed)
+        client.close()
+
+    asyncio.run(scenario())
+
+
+def test_answers_are_asked_for_as_they_are():
+    seen = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self):
+            seen.append(self.headers["Accept-Encoding"])
+            self.send_response(204)
+            self.end_headers()
+
+        def log_message(self, *_):
+            pass
+
+    server = HTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    with ServingClient(f"http://127.0.0.1:{server.server_port}", "secret") as client:
+        client.metrics_text()
+    server.shutdown()
+    server.server_close()
+    assert seen == ["identity"]

@@ -206,7 +206,7 @@ def test_v1_text(client, words):
         ({"instances": [["a", 2, 3, 4]]}, ["float", "str"]),
         ({"instances": [{"y": X[0]}]}, ["'x'", "'y'"]),
         ({"instances": [{"x": X[0]}, X[1]]}, ["object"]),
-        ({"instances": [{"x": X[0]}, {"x": [1]}]}, ["different shapes"]),
+        ({"instances": [{"x": X[0]}, {"x": [1]}]}, ["unequal lengths"]),
         ({"instances": []}, ["FP32[-1, 4]"]),
         ({"instances": 3}, ["'x'"]),
         ({"inputs": {"y": X}}, ["'x'", "'y'"]),
@@ -345,7 +345,7 @@ def test_inference_takes_post_only(client, digits, path):
 
 
 def test_the_application_can_be_mounted_by_another(server_home, bundles):
-    inner = create_app(server_home, "a-token")
+    inner = create_app(server_home, "a-token-for-tests")
 
     @asynccontextmanager
     async def lifespan(_):
@@ -353,7 +353,7 @@ def test_the_application_can_be_mounted_by_another(server_home, bundles):
             yield
 
     with TestClient(Starlette(routes=[Mount("/models", inner)], lifespan=lifespan)) as host:
-        host.headers["Authorization"] = "Bearer a-token"
+        host.headers["Authorization"] = "Bearer a-token-for-tests"
         assert host.get("/models/v2/health/live").json() == {"live": True}
         answer = host.post("/models/v2/models/nothing/infer", json={"inputs": []})
         assert answer.status_code == 404

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 
 import msgspec
 import numpy as np
@@ -12,6 +13,7 @@ from hypothesis.extra import numpy as arrays
 
 from maas_jupyter.errors import InvalidInput
 from maas_jupyter.schema import NUMPY_DTYPES, TensorSpec
+from maas_jupyter.serving import tensors
 from maas_jupyter.serving.tensors import JsonTensor, decode_tensor, encode_tensor, to_lists
 
 SHAPES = arrays.array_shapes(min_dims=0, max_dims=3, min_side=0, max_side=4)
@@ -124,3 +126,57 @@ def test_bytes_that_are_utf8_become_text_and_others_are_refused():
 def test_what_json_cannot_carry_is_an_error(value):
     with pytest.raises(InvalidInput, match="NaN or infinity"):
         to_lists("t", np.array([value], dtype=np.float32))
+
+
+# -- long lists, which are decoded in pieces --------------------------------------------------------------------------
+
+NUMBERS = st.integers(-300, 300) | st.floats(-300, 300, width=32)
+
+
+@given(
+    st.sampled_from(["FP32", "FP64", "INT16", "UINT8"]),
+    st.lists(st.integers(1, 4), min_size=1, max_size=4),
+    st.sampled_from([(",", ":"), (", ", ": "), (" ,\n\t", ":")]),
+    st.data(),
+)
+def test_long_lists_are_decoded_as_short_ones(datatype, shape, separators, data):
+    count = math.prod(shape)
+    values = data.draw(st.lists(NUMBERS, min_size=count, max_size=count))
+    text = json.dumps(np.array(values, dtype=object).reshape(shape).tolist(), separators=separators).encode()
+    assert outcome(text, datatype, len(shape), long=True) == outcome(text, datatype, len(shape), long=False)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"[[1,2],[3]]",
+        b"[[1,2],[3,4],5]",
+        b"[[1,2],[[3,4]]]",
+        b"[[[1,2]],[[3,4]]]",
+        b"[[1],[2,3,4]]",
+        b"[1,2,3,4,5]",
+        b'[[1,2],["3",4]]',
+        b'[[1,2],[3,"4,5"]]',
+        b"[[1,2],[null,4]]",
+        b"[[1,2],[true,4]]",
+        b"[[1,2],[{},4]]",
+        b"[[1,2],[1e400,4]]",
+        b"[[1,2],[1e39,4]]",
+        b"[[],[1]]",
+        b"[[1],[]]",
+    ],
+)
+def test_long_lists_that_are_wrong_are_refused_as_short_ones(text):
+    assert outcome(text, "FP32", 2, long=True) is outcome(text, "FP32", 2, long=False) is None
+
+
+def outcome(text, datatype, depth, *, long):
+    """Return what comes of a text; None where it is refused."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tensors, "_LONG_BYTES", 0 if long else 10**9)
+        patch.setattr(tensors, "_PIECE_BYTES", 6)
+        try:
+            array = tensors.decode_values(text, datatype, depth, where="x")
+        except InvalidInput:
+            return None
+    return array.dtype, array.tolist()

@@ -10,7 +10,7 @@ from maas_jupyter.schema import ModelStatus, VersionStatus
 from maas_jupyter.serving.counts import ROWS, SECONDS, Counts, Histogram
 from maas_jupyter.serving.protocols.statistics import StatisticDuration, model_statistics
 
-HEADERS = {"Authorization": "Bearer an-admin"}
+HEADERS = {"Authorization": "Bearer the-token-of-an-admin"}
 
 
 def histogram(bounds, *values):

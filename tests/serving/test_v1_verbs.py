@@ -7,7 +7,10 @@ import base64
 import numpy as np
 import pytest
 from bundles import WEIGHTS, linear_softmax
+from onnx import TensorProto, helper
 from rest_server import RestServer, picture
+
+from maas_jupyter.schema import Signature, TensorSpec
 
 X = [[1.0, 0.0, 0.0, 0.0], [0.0, 0.0, 0.0, 1.0]]
 
@@ -106,6 +109,45 @@ def test_wrong_examples_are_refused_in_words(rest, path, body, words_of_the_erro
     assert answer.status_code == 400
     for word in words_of_the_error:
         assert word in answer.json()["error"]
+
+
+def price(*names, datatype=TensorProto.FLOAT, shape=("rows", 1)):
+    """Hand x through to each of these outputs: x [-1, 1] -> outputs of the same."""
+    graph = helper.make_graph(
+        [helper.make_node("Identity", ["x"], [name]) for name in names],
+        "graph",
+        [helper.make_tensor_value_info("x", datatype, shape)],
+        [helper.make_tensor_value_info(name, datatype, shape) for name in names],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)])
+    model.ir_version = 9
+    kind = "FP32" if datatype == TensorProto.FLOAT else "INT64"
+    sizes = [-1, *shape[1:]]
+    return model, Signature([TensorSpec("x", kind, sizes)], [TensorSpec(name, kind, sizes) for name in names])
+
+
+def test_regress_answers_with_the_only_number_whatever_its_name(rest):
+    rest.publish("price", "1", price("price"), task="regression")
+    assert post(rest, "price:regress", {"examples": [{"x": 1.5}, {"x": [2]}]}).json() == {"results": [1.5, 2.0]}
+    rest.publish("price", "2", price("other", "prediction"), task="regression")
+    assert post(rest, "price:regress", {"examples": [{"x": 1.5}]}).json() == {"results": [1.5]}
+
+
+@pytest.mark.parametrize(
+    ("made", "task", "verb"),
+    [
+        (price("low", "high"), "regression", "regress"),
+        (price("count", datatype=TensorProto.INT64), "regression", "regress"),
+        (price("curve", shape=("rows", 3)), "regression", "regress"),
+        (price("logits", shape=("rows", 3)), "classification", "classify"),
+    ],
+)
+def test_a_model_of_the_task_without_such_an_output_is_told_so(rest, made, task, verb):
+    rest.publish("odd", "1", made, task=task)
+    answer = post(rest, f"odd:{verb}", {"examples": [{"x": 1}]})
+    assert answer.status_code == 400
+    assert f"no output for :{verb}" in answer.json()["error"]
+    assert made[1].outputs[0].name in answer.json()["error"]
 
 
 # -- metadata, versions and labels ------------------------------------------------------------------------------------

@@ -17,7 +17,7 @@ from tritonclient.http import InferenceServerClient, InferInput, InferRequestedO
 from tritonclient.utils import InferenceServerException
 
 X = np.array([[1, 0, 0, 0], [0, 0, 0, 1]], dtype=np.float32)
-HEADERS = {"Authorization": "Bearer an-admin"}  # a copy for each call: the client writes into it
+HEADERS = {"Authorization": "Bearer the-token-of-an-admin"}  # a copy for each call: the client writes into it
 
 
 def scores_of(x):
@@ -325,3 +325,12 @@ def test_an_encoding_that_is_unknown_here(rest):
     answer = rest.http.post("/v2/models/digits/infer", content=b"{}", headers={"Content-Encoding": "br"})
     assert answer.status_code == 415
     assert "gzip" in answer.json()["error"]
+
+
+@pytest.mark.parametrize("timeout", ["1" + "0" * 400, str(2**63), "-1", "1.5", "true", '"1"'])
+def test_a_timeout_that_is_none(rest, timeout):
+    tensor = '{"name": "x", "shape": [1, 4], "datatype": "FP32", "data": [1, 0, 0, 0]}'
+    body = f'{{"parameters": {{"timeout": {timeout}}}, "inputs": [{tensor}]}}'
+    answer = rest.http.post("/v2/models/digits/infer", content=body)
+    assert answer.status_code == 400
+    assert "timeout" in answer.json()["error"]

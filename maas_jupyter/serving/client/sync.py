@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
+from collections.abc import AsyncGenerator
 from pathlib import Path
 from types import TracebackType
-from typing import Any, TypeVar
-from weakref import WeakKeyDictionary
+from typing import Any, NamedTuple, TypeVar
 
 import httpx
 import numpy as np
@@ -19,6 +20,13 @@ from maas_jupyter.serving.client.core import Core, IndexEntry
 from maas_jupyter.serving.client.transport import no_answer, request_arguments, settings, to_answer
 
 T = TypeVar("T")
+
+
+class _Lent(NamedTuple):
+    """A client of one event loop, and the generator that ends with that."""
+
+    client: AsyncServingClient
+    end: AsyncGenerator[None, None]
 
 
 class ServingClient:
@@ -46,7 +54,7 @@ class ServingClient:
         self.url = self._core.url
         self._settings = settings(self.url, token, verify)
         self._http = httpx.Client(**self._settings)
-        self._asynchronous: WeakKeyDictionary[asyncio.AbstractEventLoop, AsyncServingClient] = WeakKeyDictionary()
+        self._asynchronous: dict[asyncio.AbstractEventLoop, _Lent] = {}
 
     def __repr__(self) -> str:
         return f"ServingClient({self.url!r})"
@@ -60,15 +68,41 @@ class ServingClient:
         self.close()
 
     def close(self) -> None:
-        """Close the connections."""
+        """Close the connections, those of `asynchronous` as soon as their event loops come to it."""
         self._http.close()
+        self._asynchronous.clear()  # a generator that nobody holds any more is ended by its event loop
 
     def asynchronous(self) -> AsyncServingClient:
-        """Return the asynchronous client of the same server for the running event loop."""
+        """Return the asynchronous client of the same server for the running event loop.
+
+        It is closed when that loop ends, or this client is closed.
+        """
         loop = asyncio.get_running_loop()
         if loop not in self._asynchronous:
-            self._asynchronous[loop] = AsyncServingClient.sharing(self._core, self._settings)
-        return self._asynchronous[loop]
+            self._drop_closed()
+            client = AsyncServingClient.sharing(self._core, self._settings)
+            end = self._end_with(loop, client)
+            with contextlib.suppress(StopIteration):  # how it says that it came to its yield
+                end.__anext__().send(None)
+            self._asynchronous[loop] = _Lent(client, end)
+        return self._asynchronous[loop].client
+
+    async def _end_with(
+        self, loop: asyncio.AbstractEventLoop, client: AsyncServingClient
+    ) -> AsyncGenerator[None, None]:
+        """Close a client when its loop closes the generators that were begun on it, as `asyncio.run` has it do.
+
+        Nothing says earlier that a loop ends, and nothing can close its connections later.
+        """
+        try:
+            yield
+        finally:
+            self._asynchronous.pop(loop, None)
+            await client.aclose()
+
+    def _drop_closed(self) -> None:
+        for loop in [loop for loop in self._asynchronous if loop.is_closed()]:
+            del self._asynchronous[loop]
 
     # -- administering ------------------------------------------------------------------------------------------------
 

@@ -15,7 +15,7 @@ from maas_jupyter.schema import ImageInput
 
 FORMATS = ("PNG", "JPEG")
 #: Larger images are refused: a file of some kilobytes can claim any size, and is unpacked in memory as a whole.
-MAX_PIXELS = 64_000_000
+MAX_PIXELS = 25_000_000
 
 _MODES = {1: "L", 3: "RGB"}
 
@@ -103,8 +103,11 @@ class ImagePreprocessor:
         if image.format == "PNG" and getattr(image, "is_animated", False):
             raise InvalidInput(f"{where} is an animated PNG.", hint="Send one of its frames as a file of its own.")
         try:
-            upright = ImageOps.exif_transpose(image)
-            return _as_mode(upright, self._mode).resize(self._size, Image.Resampling.BILINEAR)
+            if image.format == "JPEG":
+                # Decodes at an eighth to a half where that is still twice the size; either side may be the width.
+                image.draft(None, (2 * max(self._size), 2 * max(self._size)))
+            ImageOps.exif_transpose(image, in_place=True)
+            return _as_mode(image, self._mode).resize(self._size, Image.Resampling.BILINEAR)
         except Exception as error:  # as above; now its pixels are read
             raise InvalidInput(
                 f"{where} is a {image.format} file that cannot be decoded: {error}", hint="It may have been cut off."
@@ -120,4 +123,4 @@ class ImagePreprocessor:
 def _as_mode(image: Image.Image, mode: str) -> Image.Image:
     if image.mode.startswith("I"):  # 16 bits of grey, which Pillow's own conversion would cut off at 255
         return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8)).convert(mode)
-    return image.convert(mode)
+    return image if image.mode == mode else image.convert(mode)

@@ -15,14 +15,16 @@ from starlette.routing import Route
 from maas_jupyter.errors import InvalidInput, NotFound
 from maas_jupyter.schema import ChangeRequest, ModelStatus, PublishRequest, UploadState
 from maas_jupyter.serving.control.base import Control
+from maas_jupyter.serving.exchange import read_body
 from maas_jupyter.serving.metrics import CONTENT_TYPE, render
-from maas_jupyter.serving.responses import decode_body, json_response, read_body
+from maas_jupyter.serving.options import Limits
+from maas_jupyter.serving.responses import decode_body, json_response
 from maas_jupyter.serving.store import BundleStore, OffsetConflict
 
 #: Most lines of the log in one answer.
 MOST_LINES = 10_000
 
-_BODY_LIMIT = 1024 * 1024
+_BODY_BYTES = 1024 * 1024
 _PUBLISH = msgspec.json.Decoder(PublishRequest)
 _CHANGE = msgspec.json.Decoder(ChangeRequest)
 
@@ -30,7 +32,12 @@ Change = Callable[[str, ChangeRequest, str], Awaitable[ModelStatus]]
 
 
 def routes(
-    control: Control, store: BundleStore, stop: Callable[[], None] | None, *, chunk_seconds: float = 60.0
+    control: Control,
+    store: BundleStore,
+    stop: Callable[[], None] | None,
+    limits: Limits,
+    *,
+    chunk_seconds: float = 60.0,
 ) -> list[Route]:
     """Return the routes.
 
@@ -42,12 +49,14 @@ def routes(
         Where bundles are received.
     stop : callable, optional
         Ends the server; called after ``POST /maas/v1/shutdown`` was answered. Without it that route does not exist.
+    limits : Limits
+        Of which ``body_seconds`` counts here, uploads apart; their other bodies are small.
     chunk_seconds : float
         How long the next bytes of an upload may take to arrive.
     """
     return [
         *_bundle_routes(control, store, chunk_seconds),
-        *_model_routes(control),
+        *_model_routes(control, msgspec.structs.replace(limits, body_bytes=_BODY_BYTES)),
         *_server_routes(control, stop),
     ]
 
@@ -86,17 +95,17 @@ def _bundle_routes(control: Control, store: BundleStore, chunk_seconds: float) -
     ]
 
 
-def _model_routes(control: Control) -> list[Route]:
+def _model_routes(control: Control, limits: Limits) -> list[Route]:
     def change(operation: Change) -> Callable[[Request], Awaitable[Response]]:
         async def endpoint(request: Request) -> Response:
-            body = await read_body(request.receive, _BODY_LIMIT)
+            body = await read_body(request.receive, limits)
             wanted = decode_body(body or b"{}", _CHANGE, expected='{"user": ..., "reason": ...}, or nothing')
             return json_response(await operation(request.path_params["model"], wanted, _by(request)))
 
         return endpoint
 
     async def publish(request: Request) -> Response:
-        body = await read_body(request.receive, _BODY_LIMIT)
+        body = await read_body(request.receive, limits)
         wanted = decode_body(body, _PUBLISH, expected='{"version": ..., "digest": ...}')
         return json_response(await control.publish(request.path_params["model"], wanted, _by(request)))
 

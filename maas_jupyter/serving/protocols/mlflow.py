@@ -22,7 +22,7 @@ from maas_jupyter._version import __version__
 from maas_jupyter.errors import InvalidInput, Unavailable
 from maas_jupyter.schema import Signature
 from maas_jupyter.serving.dataplane import Answer, DataPlane
-from maas_jupyter.serving.exchange import Exchange, Handler, Reply
+from maas_jupyter.serving.exchange import Exchange, Handler, Reply, off_loop
 from maas_jupyter.serving.options import Limits
 from maas_jupyter.serving.protocols.mlflow_frames import SplitFrame, frame_inputs, from_csv, from_records, from_split
 from maas_jupyter.serving.protocols.v1_values import decode_columns, decode_rows, encode_columns, encode_rows, has_rows
@@ -40,10 +40,10 @@ class ScoringRequest(Struct):
     """Body of ``/invocations``: exactly one of the four forms. ``params`` are taken and, as by MLflow, not used."""
 
     dataframe_split: SplitFrame | msgspec.UnsetType = UNSET
-    dataframe_records: list[dict[str, msgspec.Raw]] | msgspec.UnsetType = UNSET
+    dataframe_records: msgspec.Raw | msgspec.UnsetType = UNSET
     instances: msgspec.Raw | msgspec.UnsetType = UNSET
     inputs: msgspec.Raw | msgspec.UnsetType = UNSET
-    params: dict[str, Any] | None = None
+    params: msgspec.Raw | msgspec.UnsetType = UNSET
 
 
 class ScoringResponse(Struct):
@@ -61,8 +61,9 @@ def invocations_handler(plane: DataPlane) -> Handler:
     async def invocations(exchange: Exchange, model: str, version: str | None) -> Reply:
         with plane.request(model, version, exchange.context, "mlflow") as call:
             kind = _content_type(exchange.header(b"content-type"))
-            inputs = _decode(await exchange.body(), kind, call.manifest.signature)
-            return Reply(encode_json(ScoringResponse(_predictions(await call.infer(inputs)))))
+            body = await exchange.body()
+            answer = await call.infer(await off_loop(len(body), _decode, body, kind, call.manifest.signature))
+            return await off_loop(answer.size, _encode, answer)
 
     return invocations
 
@@ -80,8 +81,10 @@ def _content_type(header: bytes) -> str:
 
 def _decode(body: bytes, kind: str, signature: Signature) -> dict[str, np.ndarray]:
     if kind == "text/csv":
-        return frame_inputs(from_csv(body, signature), signature)
+        return frame_inputs(from_csv(body), signature)
     message = decode_body(body, _DECODER, expected=_EXPECTED)
+    if message.params is not UNSET and bytes(message.params)[:1] not in b"{n":
+        raise InvalidInput("'params' must be an object.", hint=f"Expected: {_EXPECTED}")
     given = [form for form in _FORMS if getattr(message, form) is not UNSET]
     if len(given) != 1:
         raise InvalidInput(
@@ -91,8 +94,6 @@ def _decode(body: bytes, kind: str, signature: Signature) -> dict[str, np.ndarra
     if message.dataframe_split is not UNSET:
         return frame_inputs(from_split(message.dataframe_split), signature)
     if message.dataframe_records is not UNSET:
-        if not message.dataframe_records:
-            raise InvalidInput("'dataframe_records' has no rows.")
         return frame_inputs(from_records(message.dataframe_records), signature)
     if message.instances is not UNSET:
         return decode_rows(message.instances, signature)
@@ -100,8 +101,9 @@ def _decode(body: bytes, kind: str, signature: Signature) -> dict[str, np.ndarra
     return decode_columns(message.inputs, signature)
 
 
-def _predictions(answer: Answer) -> Any:
-    return encode_rows(answer) if has_rows(answer) else encode_columns(answer)
+def _encode(answer: Answer) -> Reply:
+    predictions = encode_rows(answer) if has_rows(answer) else encode_columns(answer)
+    return Reply(encode_json(ScoringResponse(predictions)))
 
 
 def choose_model(repository: ModelRepository, named: str) -> str:

@@ -6,7 +6,8 @@ import csv
 import io
 import math
 import re
-from typing import Any
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
@@ -14,28 +15,33 @@ from msgspec import Struct
 
 from maas_jupyter.errors import InvalidInput, nearest
 from maas_jupyter.schema import NUMPY_DTYPES, Signature, TensorSpec
-from maas_jupyter.serving.protocols.v1_values import decode_nested, describe, stack
-from maas_jupyter.serving.responses import encode_json
+from maas_jupyter.serving.protocols.v1_values import MAX_CELLS, check_cells, decode_nested, describe, too_many_cells
+from maas_jupyter.serving.responses import decode_body, encode_json
 
-_NULL = b"null"
-_INTEGER = re.compile(r"[+-]?[0-9]+")
+_INTEGER = re.compile(r"[+-]?[0-9]{1,4000}")
 _NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
-#: Cells that records may leave out beyond those that they have: a small body must not take much memory.
-_HOLES = 1_000_000
+#: What only numbers are made of, so that Python reads nothing else out of it: not ``1_0``, ``inf`` or other digits.
+_NUMERIC = "0123456789+-.eE \t"
 
 
 class SplitFrame(Struct):
     """``dataframe_split``: pandas' orient ``split``, of which an index is not looked at."""
 
-    data: list[list[msgspec.Raw]]
-    columns: list[str | int] | None = None
+    data: msgspec.Raw
+    columns: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
 
 
-class Frame(Struct):
-    """A table: names of the columns (none where it came without), and its cells as JSON."""
+class Frame(NamedTuple):
+    """A table: names of the columns (none where it came without), its cells, and what makes values of cells."""
 
     columns: list[str] | None
-    rows: list[list[msgspec.Raw]]
+    rows: list[list[Any]]
+    values: Callable[[list[Any], str], list[Any]] = lambda cells, datatype: cells
+
+
+_COLUMNS = msgspec.json.Decoder(list[str | int] | None)
+_ROWS = msgspec.json.Decoder(list[list[Any]])
+_RECORDS = msgspec.json.Decoder(list[dict[str, Any]])
 
 
 def from_split(split: SplitFrame) -> Frame:
@@ -44,61 +50,96 @@ def from_split(split: SplitFrame) -> Frame:
     Raises
     ------
     InvalidInput
-        If a row has another number of cells than the first, or than there are columns.
+        If it is malformed or too large, or a row has another number of cells than the first, or than there are columns.
     """
-    columns = [str(name) for name in split.columns] if split.columns is not None else None
-    return _checked(columns, split.data)
+    check_cells(split.data, b",[{", "dataframe_split")
+    columns = None
+    if split.columns is not msgspec.UNSET:
+        check_cells(split.columns, b",", "dataframe_split")
+        names = decode_body(split.columns, _COLUMNS, expected='"columns": ["NAME", ...]')
+        columns = [str(name) for name in names] if names is not None else None
+    return _checked(Frame(columns, decode_body(split.data, _ROWS, expected='"data": [[...], ...]')))
 
 
-def from_records(records: list[dict[str, msgspec.Raw]]) -> Frame:
-    """Return the table of ``dataframe_records``; a column that a row leaves out is null there."""
+def from_records(raw: msgspec.Raw) -> Frame:
+    """Return the table of ``dataframe_records``; a column that a row leaves out is null there.
+
+    Raises
+    ------
+    InvalidInput
+        If it is malformed or too large, or has no rows.
+    """
+    check_cells(raw, b",[{", "dataframe_records")
+    records = decode_body(raw, _RECORDS, expected='"dataframe_records": [{"COLUMN": value, ...}, ...]')
     columns = list(dict.fromkeys(name for record in records for name in record))
-    if len(columns) * len(records) > 4 * sum(map(len, records)) + _HOLES:
-        raise InvalidInput("The records of 'dataframe_records' hardly share a column.", hint="Send one table.")
-    null = msgspec.Raw(_NULL)
-    return Frame(columns, [[record.get(name, null) for name in columns] for record in records])
+    if len(columns) * len(records) > MAX_CELLS:
+        raise too_many_cells("dataframe_records")
+    return _checked(Frame(columns, [[record.get(name) for name in columns] for record in records]))
 
 
-def from_csv(body: bytes, signature: Signature) -> Frame:
+def from_csv(body: bytes) -> Frame:
     """Return the table of a CSV file with a header. An empty cell is null, but for texts, where it is an empty text.
 
     Raises
     ------
     InvalidInput
-        If it is not UTF-8, has no header, or has rows of different lengths.
+        If it is not UTF-8, has no header, has rows of different lengths, or is too large.
     """
+    rows: list[list[str]] = []
+    cells = 0
     try:
-        lines = list(csv.reader(io.StringIO(body.decode("utf-8-sig"), newline="")))
+        for row in csv.reader(_lines(io.TextIOWrapper(io.BytesIO(body), "utf-8-sig", newline=""))):
+            cells += len(row)
+            if cells > MAX_CELLS:
+                raise too_many_cells("text/csv")
+            if row:
+                rows.append(row)
     except (UnicodeDecodeError, csv.Error) as error:
         raise InvalidInput(f"The body is not CSV: {error}", hint="Send UTF-8 with a header line.") from error
-    rows = [line for line in lines if line]
     if not rows:
         raise InvalidInput("The CSV has no header.", hint="Its first line names the columns.")
     header, *rows = rows
-    by_name = {spec.name: spec.datatype for spec in signature.inputs}
-    kinds = [by_name.get(name, signature.inputs[0].datatype) for name in header]
-    _checked(header, rows)
-    return Frame(header, [[_cell(text, kind) for text, kind in zip(row, kinds, strict=True)] for row in rows])
+    return _checked(Frame(header, rows, _values_of_texts))
 
 
-def _cell(text: str, datatype: str) -> msgspec.Raw:
-    """Return a CSV cell as the JSON that it means; what cannot be a number stays a text, and is refused as one."""
+def _lines(file: io.TextIOWrapper) -> Iterator[str]:
+    for line in file:
+        if line.count(",") > MAX_CELLS:  # the reader makes all cells of a line at once
+            raise too_many_cells("text/csv")
+        yield line
+
+
+def _values_of_texts(texts: list[str], datatype: str) -> list[Any]:
+    """Return what CSV cells mean; what cannot be a number stays a text, and is refused as one."""
     if datatype == "BYTES":
-        return msgspec.Raw(encode_json(text))
+        return texts
+    if not "".join(texts).strip(_NUMERIC):
+        integers = not datatype.startswith("FP")
+        try:
+            values: list[Any] = list(map(int if integers else float, texts))
+        except ValueError:
+            pass  # an empty cell, or a fraction for an integer
+        else:
+            if integers or all(map(math.isfinite, values)):
+                return values
+    return [_value_of_text(text, datatype) for text in texts]
+
+
+def _value_of_text(text: str, datatype: str) -> Any:
     bare = text.strip()
     if bare.lower() in ("", "nan"):
-        return msgspec.Raw(_NULL)
+        return None
     if datatype == "BOOL" and bare.lower() in ("true", "false"):
-        return msgspec.Raw(bare.lower().encode())
+        return bare.lower() == "true"
     if _INTEGER.fullmatch(bare):
-        sign = "-" if bare[0] == "-" else ""
-        return msgspec.Raw(f"{sign}{bare.lstrip('+-0') or '0'}".encode())
+        return int(bare)
     if _NUMBER.fullmatch(bare) and math.isfinite(number := float(bare)):
-        return msgspec.Raw(encode_json(number))
-    return msgspec.Raw(encode_json(text))
+        return number
+    return text
 
 
-def _checked(columns: list[str] | None, rows: list[list[Any]]) -> Frame:
+def _checked(frame: Frame) -> Frame:
+    columns, rows = frame.columns, frame.rows
     if not rows:
         raise InvalidInput("The table has no rows.")
     width = len(columns) if columns is not None else len(rows[0])
@@ -107,7 +148,7 @@ def _checked(columns: list[str] | None, rows: list[list[Any]]) -> Frame:
             raise InvalidInput(f"Row {index} of the table has {len(row)} cells, expected are {width}.")
     if columns is not None and len(set(columns)) != width:
         raise InvalidInput("Two columns of the table have the same name.")
-    return Frame(columns, rows)
+    return frame
 
 
 def frame_inputs(frame: Frame, signature: Signature) -> dict[str, np.ndarray]:
@@ -132,7 +173,7 @@ def frame_inputs(frame: Frame, signature: Signature) -> dict[str, np.ndarray]:
     if len(specs) == 1 and specs[0].name not in columns:
         (spec,) = specs
         if len(spec.shape) == 2:
-            return {spec.name: _matrix(frame.rows, spec)}
+            return {spec.name: _matrix(frame, spec)}
         if frame.columns is None and len(frame.rows[0]) == 1:
             columns = [spec.name]
     missing = [spec.name for spec in specs if spec.name not in columns]
@@ -142,37 +183,31 @@ def frame_inputs(frame: Frame, signature: Signature) -> dict[str, np.ndarray]:
             hint=nearest(missing[0], [name[:128] for name in columns[:1000]], what="columns", otherwise=""),
         )
     positions = {name: index for index, name in enumerate(columns)}
-    return {spec.name: _column([row[positions[spec.name]] for row in frame.rows], spec) for spec in specs}
+    return {spec.name: _column(frame, [row[positions[spec.name]] for row in frame.rows], spec) for spec in specs}
 
 
-def _matrix(rows: list[list[msgspec.Raw]], spec: TensorSpec) -> np.ndarray:
-    width = spec.shape[1]
-    if width not in (-1, len(rows[0])):
-        raise InvalidInput(f"{describe(spec)}: the table has {len(rows[0])} columns, the model takes {width}.")
-    flat = _column([cell for row in rows for cell in row], TensorSpec(spec.name, spec.datatype, [-1]))
-    return flat.reshape(len(rows), len(rows[0]))
+def _matrix(frame: Frame, spec: TensorSpec) -> np.ndarray:
+    rows, width = frame.rows, len(frame.rows[0])
+    if spec.shape[1] not in (-1, width):
+        raise InvalidInput(f"{describe(spec)}: the table has {width} columns, the model takes {spec.shape[1]}.")
+    flat = _column(frame, [cell for row in rows for cell in row], TensorSpec(spec.name, spec.datatype, [-1]))
+    return flat.reshape(len(rows), width)
 
 
-def _column(cells: list[msgspec.Raw], spec: TensorSpec) -> np.ndarray:
-    """Decode one column: a number, text or list per row."""
-    depth = len(spec.shape) - 1
-    if depth:
-        return stack([decode_nested(cell, spec, depth) for cell in cells], spec)
-    nulls = [index for index, cell in enumerate(cells) if bytes(cell) == _NULL]
-    if not nulls:
-        return decode_nested(_list(cells), spec, 1)
-    if np.dtype(NUMPY_DTYPES[spec.datatype]).kind != "f":
-        raise InvalidInput(
-            f"{describe(spec)}: row {nulls[0]} has no value.", hint="Only inputs of floating point can miss values."
-        )
-    zero = msgspec.Raw(b"0")
-    filled = list(cells)
-    for index in nulls:
-        filled[index] = zero
-    array = decode_nested(_list(filled), spec, 1)
-    array[nulls] = np.nan
+def _column(frame: Frame, cells: list[Any], spec: TensorSpec) -> np.ndarray:
+    """Turn one column into an array: a number, text or list per row."""
+    values = frame.values(cells, spec.datatype)
+    nulls = [index for index, value in enumerate(values) if value is None] if None in values else []
+    if nulls and len(spec.shape) == 1:
+        if np.dtype(NUMPY_DTYPES[spec.datatype]).kind != "f":
+            raise InvalidInput(
+                f"{describe(spec)}: row {nulls[0]} has no value.", hint="Only inputs of floating point can miss values."
+            )
+        values = list(values)
+        for index in nulls:
+            values[index] = 0
+    # By way of JSON, so that what is a value of which datatype is decided in one place.
+    array = decode_nested(encode_json(values), spec, len(spec.shape))
+    if nulls:
+        array[nulls] = np.nan
     return array
-
-
-def _list(cells: list[msgspec.Raw]) -> bytes:
-    return b"[" + b",".join(map(bytes, cells)) + b"]"

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 import msgspec
-from msgspec import Struct, field
+from msgspec import Struct, field, structs
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -14,9 +14,11 @@ from starlette.routing import Route
 from maas_jupyter.errors import InvalidInput
 from maas_jupyter.schema import ModelStatus
 from maas_jupyter.serving.control.base import Control
-from maas_jupyter.serving.responses import decode_body, json_response, read_body
+from maas_jupyter.serving.exchange import read_body
+from maas_jupyter.serving.options import Limits
+from maas_jupyter.serving.responses import decode_body, json_response
 
-_BODY_LIMIT = 64 * 1024
+_BODY_BYTES = 64 * 1024
 _STATES = {"ready": "READY", "loading": "LOADING", "failed": "UNAVAILABLE", "unloaded": "UNAVAILABLE"}
 
 
@@ -74,11 +76,20 @@ def check_parameters(names: Iterable[str]) -> None:
             )
 
 
-def routes(control: Control) -> list[Route]:
-    """Return the extension's routes."""
+def routes(control: Control, limits: Limits) -> list[Route]:
+    """Return the extension's routes.
+
+    Parameters
+    ----------
+    control : Control
+        What loads and unloads.
+    limits : Limits
+        Of which ``body_seconds`` counts here; bodies are small.
+    """
+    limits = structs.replace(limits, body_bytes=_BODY_BYTES)
 
     async def index(request: Request) -> Response:
-        body = await read_body(request.receive, _BODY_LIMIT)
+        body = await read_body(request.receive, limits)
         wanted = decode_body(body or b"{}", _INDEX, expected='{"ready": true}')
         status = await control.status()
         return json_response(index_rows(status.models, ready=wanted.ready))
@@ -94,7 +105,7 @@ def routes(control: Control) -> list[Route]:
         return json_response({})
 
     async def _check(request: Request) -> None:
-        body = await read_body(request.receive, _BODY_LIMIT)
+        body = await read_body(request.receive, limits)
         check_parameters(decode_body(body or b"{}", _LOAD, expected='{"parameters": {}}').parameters)
 
     return [

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
+import numpy as np
 from msgspec import Struct
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -14,8 +15,8 @@ from starlette.routing import Route
 
 from maas_jupyter.errors import InvalidInput, NotFound, nearest
 from maas_jupyter.schema import Manifest, TensorSpec, VersionStatus
-from maas_jupyter.serving.dataplane import Call, DataPlane, labelled
-from maas_jupyter.serving.exchange import Exchange, Reply
+from maas_jupyter.serving.dataplane import Answer, DataPlane, labelled
+from maas_jupyter.serving.exchange import Exchange, Reply, off_loop
 from maas_jupyter.serving.options import Limits
 from maas_jupyter.serving.protocols.v1_examples import (
     ExamplesRequest,
@@ -121,40 +122,56 @@ LabelledHandler = Callable[..., Awaitable[Reply]]
 def handlers(plane: DataPlane) -> dict[str, LabelledHandler]:
     """Return what answers the verbs, by the end of their paths."""
 
-    def handler(compute: Callable[[Call, bytes], Awaitable[Any]]) -> LabelledHandler:
+    def handler(read: Callable[[bytes, Manifest], _Question]) -> LabelledHandler:
         async def handle(exchange: Exchange, model: str, version: str | None, label: str | None = None) -> Reply:
             with plane.request(model, version, exchange.context, "v1-rest", label) as call:
-                return Reply(encode_json(await compute(call, await exchange.body())))
+                body = await exchange.body()
+                question = await off_loop(len(body), read, body, call.manifest)
+                answer = await call.infer(question.inputs, question.outputs)
+                return await off_loop(answer.size, lambda: Reply(encode_json(question.write(answer))))
 
         return handle
 
     return {":predict": handler(_predict), ":classify": handler(_classify), ":regress": handler(_regress)}
 
 
-async def _predict(call: Call, body: bytes) -> PredictResponse:
+class _Question(NamedTuple):
+    """What a body asks for, and what makes the answer's body of its answer."""
+
+    inputs: dict[str, np.ndarray]
+    outputs: list[str] | None
+    write: Callable[[Answer], Any]
+
+
+def _predict(body: bytes, manifest: Manifest) -> _Question:
     message = decode_body(body, _PREDICT, expected=_EXPECTED)
     _check_signature(message.signature_name)
-    rows, columns, signature = message.instances, message.inputs, call.manifest.signature
+    rows, columns, signature = message.instances, message.inputs, manifest.signature
     if rows is not msgspec.UNSET and columns is msgspec.UNSET:
-        return PredictResponse(predictions=encode_rows(await call.infer(decode_rows(rows, signature))))
+        return _Question(
+            decode_rows(rows, signature), None, lambda answer: PredictResponse(predictions=encode_rows(answer))
+        )
     if columns is not msgspec.UNSET and rows is msgspec.UNSET:
-        return PredictResponse(outputs=encode_columns(await call.infer(decode_columns(columns, signature))))
+        return _Question(
+            decode_columns(columns, signature), None, lambda answer: PredictResponse(outputs=encode_columns(answer))
+        )
     raise InvalidInput("The body must have either 'instances' or 'inputs'.", hint=f"Expected: {_EXPECTED}")
 
 
-async def _classify(call: Call, body: bytes) -> Any:
-    output = output_of(call.manifest, "classify")
-    message = decode_body(body, _EXAMPLES, expected=_EXPECTED_EXAMPLES)
-    _check_signature(message.signature_name)
-    answer = await call.infer(decode_examples(message, call.manifest.signature), [output.name])
-    return encode_classes(answer, call.manifest.labels)
+def _classify(body: bytes, manifest: Manifest) -> _Question:
+    output = output_of(manifest, "classify")
+    return _Question(_examples(body, manifest), [output.name], lambda answer: encode_classes(answer, manifest.labels))
 
 
-async def _regress(call: Call, body: bytes) -> Any:
-    output = output_of(call.manifest, "regress")
+def _regress(body: bytes, manifest: Manifest) -> _Question:
+    output = output_of(manifest, "regress")
+    return _Question(_examples(body, manifest), [output.name], encode_numbers)
+
+
+def _examples(body: bytes, manifest: Manifest) -> dict[str, np.ndarray]:
     message = decode_body(body, _EXAMPLES, expected=_EXPECTED_EXAMPLES)
     _check_signature(message.signature_name)
-    return encode_numbers(await call.infer(decode_examples(message, call.manifest.signature), [output.name]))
+    return decode_examples(message, manifest.signature)
 
 
 def _check_signature(name: str | None) -> None:

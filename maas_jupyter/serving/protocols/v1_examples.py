@@ -12,7 +12,16 @@ from msgspec import Struct, field
 from maas_jupyter.errors import InvalidInput
 from maas_jupyter.schema import Manifest, Signature, TensorSpec
 from maas_jupyter.serving.dataplane import Answer
-from maas_jupyter.serving.protocols.v1_values import check_names, decode_nested, describe, stack
+from maas_jupyter.serving.protocols.v1_values import (
+    MAX_CELLS,
+    check_cells,
+    check_names,
+    decode_nested,
+    describe,
+    listed,
+    too_many_cells,
+)
+from maas_jupyter.serving.responses import decode_body
 from maas_jupyter.serving.tensors import to_lists
 
 
@@ -23,7 +32,7 @@ class ExamplesRequest(Struct):
     that do not have them themselves.
     """
 
-    examples: list[dict[str, msgspec.Raw]]
+    examples: msgspec.Raw
     context: dict[str, msgspec.Raw] = field(default_factory=dict)
     signature_name: str | None = None
 
@@ -34,6 +43,16 @@ class ExamplesResponse(Struct):
     results: list[Any]
 
 
+_EXAMPLES = msgspec.json.Decoder(list[dict[str, msgspec.Raw]])
+_FLOATS = ("FP16", "FP32", "FP64")
+_WANTED = {
+    "classify": "it answers with 'scores', one number per class",
+    "regress": "it answers with 'prediction', or with the only output of one number per row",
+}
+#: A feature of all examples is repeated for each: a small body must not take much memory.
+_FEATURE_BYTES = 64 * 1024 * 1024
+
+
 def decode_examples(message: ExamplesRequest, signature: Signature) -> dict[str, np.ndarray]:
     """Turn examples into the model's inputs.
 
@@ -42,40 +61,62 @@ def decode_examples(message: ExamplesRequest, signature: Signature) -> dict[str,
     InvalidInput
         If there are none, or a feature is missing, unknown, or not of its input's datatype and size.
     """
-    if not message.examples:
+    check_cells(message.examples, b":{", "examples")
+    examples = decode_body(message.examples, _EXAMPLES, expected='"examples": [{"INPUT": value, ...}, ...]')
+    if not examples:
         raise InvalidInput("'examples' is empty.", hint='Expected: {"examples": [{"INPUT": value, ...}, ...]}')
-    rows = [{**message.context, **example} for example in message.examples]
-    for row in rows:
-        check_names(set(row), signature)
-    return {spec.name: stack([_feature(row[spec.name], spec) for row in rows], spec) for spec in signature.inputs}
+    if len(examples) * len(signature.inputs) > MAX_CELLS:
+        raise too_many_cells("examples")
+    names = {spec.name for spec in signature.inputs}
+    for example in examples:
+        if example.keys() != names:
+            check_names({*message.context, *example}, signature)
+    return {spec.name: _features(examples, message.context.get(spec.name), spec) for spec in signature.inputs}
 
 
-def _feature(raw: msgspec.Raw, spec: TensorSpec) -> np.ndarray:
-    flat = bytes(memoryview(raw)[:1]) == b"["
-    values = decode_nested(raw, spec, 1 if flat else 0)
-    shape = spec.shape[1:]
+def _features(examples: list[dict[str, msgspec.Raw]], common: msgspec.Raw | None, spec: TensorSpec) -> np.ndarray:
+    features = [bytes(example.get(spec.name, common) or b"") for example in examples]
+    if sum(map(len, features)) > _FEATURE_BYTES:
+        raise too_many_cells("context")
+    values = decode_nested(listed(raw if raw[:1] == b"[" else b"[%b]" % raw for raw in features), spec, 2)
+    shape, size = spec.shape[1:], values.shape[1]
     fixed = math.prod(size for size in shape if size >= 0)
     free = shape.count(-1)
-    if free > 1 or (values.size % fixed if free and fixed else values.size != fixed):
-        raise InvalidInput(f"{describe(spec)}: a feature has {values.size} values.", hint="Use :predict for tensors.")
-    return values.reshape(shape)
+    if free > 1 or (size % fixed if free and fixed else size != fixed):
+        raise InvalidInput(f"{describe(spec)}: a feature has {size} values.", hint="Use :predict for tensors.")
+    return values.reshape(len(features), *shape)
 
 
 def output_of(manifest: Manifest, verb: str) -> TensorSpec:
-    """Return the output that ``:classify`` or ``:regress`` answers with: ``scores`` or ``prediction``.
+    """Return the output that ``:classify`` or ``:regress`` answers with.
+
+    Of a classification it is ``scores``; of a regression ``prediction``, else the only one that has one number of
+    floating point for each row.
 
     Raises
     ------
     InvalidInput
-        If the model is for another task.
+        If the model is for another task, or has no such output.
     """
-    task, name, rank = ("classification", "scores", 2) if verb == "classify" else ("regression", "prediction", 1)
-    for spec in manifest.signature.outputs:
-        single = spec.shape[1:] == [1] and verb == "regress"
-        if manifest.task == task and spec.name == name and (len(spec.shape) == rank or single):
-            return spec
+    classify = verb == "classify"
+    task, name = ("classification", "scores") if classify else ("regression", "prediction")
+    if manifest.task != task:
+        raise InvalidInput(
+            f":{verb} is for models of the task {task}, and this one is for {manifest.task}.", hint="Use :predict."
+        )
+    fitting = [
+        spec
+        for spec in manifest.signature.outputs
+        if (len(spec.shape) == 2 if classify else len(spec.shape) == 1 or spec.shape[1:] == [1])
+        and spec.datatype in _FLOATS
+    ]
+    named = [spec for spec in fitting if spec.name == name]
+    if named or (len(fitting) == 1 and not classify):
+        return (named or fitting)[0]
     raise InvalidInput(
-        f":{verb} is for models of the task {task}, and this one is for {manifest.task}.", hint="Use :predict."
+        f"The model has no output for :{verb}: {_WANTED[verb]}; its outputs are "
+        f"{', '.join(map(str, manifest.signature.outputs))}.",
+        hint="Use :predict.",
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import re
+from collections.abc import Iterable
 from functools import cache
 from typing import Any
 
@@ -23,6 +24,9 @@ class Base64(Struct, forbid_unknown_fields=True):
 
     b64: bytes
 
+
+#: Each costs an object of its own, whose memory is many times that of its text.
+MAX_CELLS = 1_000_000
 
 _ROWS = msgspec.json.Decoder(list[dict[str, msgspec.Raw]])
 _COLUMNS = msgspec.json.Decoder(dict[str, msgspec.Raw])
@@ -114,27 +118,48 @@ def decode_rows(raw: msgspec.Raw, signature: Signature) -> dict[str, np.ndarray]
                 f"Each item of 'instances' must be an object with the inputs {[spec.name for spec in specs]}."
             )
         return {specs[0].name: decode_nested(raw, specs[0], len(specs[0].shape))}
+    check_cells(raw, b":{", "instances")
     rows = decode_body(raw, _ROWS, expected='"instances": [{"INPUT": value, ...}, ...]')
+    names = {spec.name for spec in specs}
     for row in rows:
-        check_names(set(row), signature)
-    return {
-        spec.name: stack([decode_nested(row[spec.name], spec, len(spec.shape) - 1) for row in rows], spec)
-        for spec in specs
-    }
+        if row.keys() != names:
+            check_names(set(row), signature)
+    return {spec.name: decode_nested(listed(row[spec.name] for row in rows), spec, len(spec.shape)) for spec in specs}
 
 
-def stack(rows: list[np.ndarray], spec: TensorSpec) -> np.ndarray:
-    """Join the rows of one input.
+def check_cells(raw: msgspec.Raw | bytes, marks: bytes, what: str) -> None:
+    """Refuse a table of very many values before memory is taken for them.
+
+    Parameters
+    ----------
+    raw : bytes
+        JSON text.
+    marks : bytes
+        Characters of which each value, row or list has one.
+    what : str
+        What it is.
 
     Raises
     ------
     InvalidInput
-        If there are none, or their shapes differ.
+        If there are more than `MAX_CELLS`.
     """
-    shapes = {row.shape for row in rows}
-    if len(shapes) != 1:
-        raise InvalidInput(f"{describe(spec)}: the rows have the different shapes {sorted(map(list, shapes))[:4]}.")
-    return np.stack(rows)
+    text = bytes(raw)
+    if len(text) > MAX_CELLS and any(text.count(mark) >= MAX_CELLS for mark in marks):
+        raise too_many_cells(what)
+
+
+def too_many_cells(what: str) -> InvalidInput:
+    """Return the error of a table that is too large."""
+    return InvalidInput(
+        f"'{what}' holds more than {MAX_CELLS:,} values or rows.",
+        hint="Send it in parts, or as tensors: POST /v2/models/NAME/infer takes them in JSON and as raw bytes.",
+    )
+
+
+def listed(values: Iterable[msgspec.Raw | bytes]) -> bytes:
+    """Return the JSON list of values that are JSON."""
+    return b"[%b]" % b",".join(values)
 
 
 def decode_columns(raw: msgspec.Raw, signature: Signature) -> dict[str, np.ndarray]:

@@ -13,7 +13,7 @@ from starlette.routing import Route
 from maas_jupyter._version import __version__
 from maas_jupyter.schema import Manifest, TensorSpec
 from maas_jupyter.serving.dataplane import DataPlane
-from maas_jupyter.serving.exchange import Exchange, Handler, Reply
+from maas_jupyter.serving.exchange import Exchange, Handler, Reply, off_loop
 from maas_jupyter.serving.protocols.v2_messages import LENGTH_HEADER, read_request, seconds_of, write_response
 from maas_jupyter.serving.repository import ModelRepository
 from maas_jupyter.serving.responses import json_response
@@ -96,12 +96,13 @@ def infer_handler(plane: DataPlane) -> Handler:
         context = exchange.context
         with plane.request(model, version, context, "v2-rest") as call:
             body = await exchange.body()
-            message, inputs = read_request(body, exchange.header(LENGTH_HEADER), call.manifest.signature)
+            length, manifest = exchange.header(LENGTH_HEADER), call.manifest
+            message, inputs = await off_loop(len(body), read_request, body, length, manifest.signature)
             if message.parameters and (seconds := seconds_of(message.parameters)) is not None:
                 deadline = time.monotonic() + seconds
                 context.deadline = min(deadline, context.deadline) if context.deadline else deadline
             answer = await call.infer(inputs, [output.name for output in message.outputs])
-            return write_response(message, answer, call.manifest)
+            return await off_loop(answer.size, write_response, message, answer, manifest)
 
     return infer
 

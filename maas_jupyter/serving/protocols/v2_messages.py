@@ -168,8 +168,8 @@ def seconds_of(parameters: dict[str, Any]) -> float | None:
         If it is not a number of microseconds.
     """
     timeout = parameters.get("timeout", 0)
-    if type(timeout) is not int or timeout < 0:
-        raise InvalidInput("The parameter timeout must be a whole number of microseconds.")
+    if type(timeout) is not int or not 0 <= timeout < 2**63:
+        raise InvalidInput("The parameter timeout must be a whole number of microseconds, in 64 bits.")
     return timeout / 1e6 if timeout else None
 
 

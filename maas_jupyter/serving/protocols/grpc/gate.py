@@ -29,7 +29,7 @@ from maas_jupyter.errors import (
     UsageError,
 )
 from maas_jupyter.serving.auth import ANONYMOUS, Authenticator, Principal
-from maas_jupyter.serving.exchange import RequestContext
+from maas_jupyter.serving.exchange import RequestContext, off_loop
 from maas_jupyter.serving.options import Limits
 
 #: Longer messages would not fit into the trailers that carry them.
@@ -136,7 +136,7 @@ class Gate:
             try:
                 if not probe:
                     self._admit(incoming, admin)
-                body = (await answer(_parse(request, body), incoming)).SerializeToString()
+                body = (await answer(await off_loop(len(body), _parse, request, body), incoming)).SerializeToString()
                 call.add_done_callback(lambda _: incoming.answered())
                 return body
             except Exception as error:
@@ -152,7 +152,7 @@ class Gate:
             incoming = self._enter(call)
             try:
                 self._admit(incoming, False)
-                messages = (_parse(request, body) async for body in bodies)
+                messages = (await off_loop(len(body), _parse, request, body) async for body in bodies)
                 async with aclosing(answer(messages, incoming)) as answers:
                     async for message in answers:
                         yield message.SerializeToString()

@@ -18,6 +18,7 @@ from maas_jupyter.errors import NotFound, Unavailable
 from maas_jupyter.serving.auth import Authenticator
 from maas_jupyter.serving.control.base import Control
 from maas_jupyter.serving.dataplane import Call, DataPlane
+from maas_jupyter.serving.exchange import off_loop
 from maas_jupyter.serving.options import Limits
 from maas_jupyter.serving.protocols.grpc.gate import Gate, Incoming, describe
 from maas_jupyter.serving.protocols.grpc.messages import MESSAGES, SERVICE
@@ -140,8 +141,9 @@ class Service:
     async def model_infer(self, request: Any, incoming: Incoming) -> Any:
         """Answer one request."""
         with self._request(request, incoming) as call:
-            answer = await call.infer(decode_inputs(request), [output.name for output in request.outputs])
-            return encode_answer(answer, request, call.manifest)
+            inputs = await off_loop(request.ByteSize(), decode_inputs, request)
+            answer = await call.infer(inputs, [output.name for output in request.outputs])
+            return await off_loop(answer.size, encode_answer, answer, request, call.manifest)
 
     def _request(self, request: Any, incoming: Incoming) -> Call:
         context = incoming.context(seconds_of(parameters_of(request)))
@@ -167,9 +169,11 @@ class Service:
         ask for it.
         """
         with self._request(request, incoming) as call:
-            inputs, outputs = decode_inputs(request), [output.name for output in request.outputs]
+            inputs = await off_loop(request.ByteSize(), decode_inputs, request)
+            outputs = [output.name for output in request.outputs]
             if not call.streams:
-                response = encode_answer(await call.infer(inputs, outputs), request, call.manifest)
+                answer = await call.infer(inputs, outputs)
+                response = await off_loop(answer.size, encode_answer, answer, request, call.manifest)
                 response.parameters[_FINAL].bool_param = True
                 yield response
                 return
@@ -177,7 +181,7 @@ class Service:
                 version = ""
                 async for answer in answers:
                     version = answer.version
-                    response = encode_answer(answer, request, call.manifest)
+                    response = await off_loop(answer.size, encode_answer, answer, request, call.manifest)
                     response.parameters[_FINAL].bool_param = False
                     yield response
             if parameters_of(request).get("triton_enable_empty_final_response"):
