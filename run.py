@@ -104,8 +104,9 @@ for found in metadata.distributions():
     if name in ("maas-jupyter", "pip", "setuptools", "wheel"):
         continue
     version = found.version.partition("+")[0]
-    needs = re.search(r">=\\s*3\\.(1[1-9])", found.metadata["Requires-Python"] or "")
-    rows.add(f'{name}=={version}' + (f' ; python_version >= "3.{needs[1]}"' if needs else ""))
+    needs = re.search(r">=\\s*(3\\.1[1-9])(\\.[1-9]\\d*)?", found.metadata["Requires-Python"] or "")
+    which = "python_full_version" if needs and needs[2] else "python_version"
+    rows.add(f'{name}=={version}' + (f' ; {which} >= "{needs[1]}{needs[2] or ""}"' if needs else ""))
 print("\\n".join(sorted(rows)))
 """
     rows = subprocess.run([str(BIN / "python"), "-c", script], capture_output=True, text=True, check=True).stdout

@@ -180,7 +180,7 @@ def predict(model: EndpointArgument, inputs: Annotated[Any, Kind.VALUE], *, on: 
     Parameters
     ----------
     model : str or Endpoint
-        Name of the endpoint.
+        Name of the endpoint, or a reference to one of the versions behind it.
     inputs : array-like
         Rows, first axis the rows; in a terminal JSON, such as '[[0.1, 0.2], [0.3, 0.4]]'.
     on : str
@@ -194,13 +194,19 @@ def predict(model: EndpointArgument, inputs: Annotated[Any, Kind.VALUE], *, on: 
     Raises
     ------
     NotFound
-        If nothing of that name is published.
+        If nothing of that name, or not that version, is published.
     InvalidInput
         If the rows do not fit the model; says what was expected.
     Unavailable
         If the endpoint does not answer.
     """
-    return to_endpoint(model, on).predict(inputs)
+    version = None
+    if isinstance(model, str):
+        from maas_jupyter.registry import ModelReference
+
+        reference = ModelReference.parse(model)
+        version = open_registry().resolve(model).version if reference.alias else reference.version
+    return to_endpoint(model, on).predict(inputs, version)
 
 
 def endpoints() -> EndpointList:

@@ -31,6 +31,9 @@ def test_a_model_is_published_asked_and_stopped_from_a_terminal(home, maas):
     assert answer.returncode == 0, answer.stderr
     assert "version 1" in answer.stdout
     assert "2 requests" not in maas("metrics", "terminal").stdout
+    row = str(wine()[0][:1].tolist())
+    assert "version 1" in maas("predict", "terminal@champion", row).stdout
+    assert "no version '2'" in maas("predict", "terminal/2", row).stderr
     assert "terminal" in maas("endpoints").stdout
     assert "listening" in maas("logs", "terminal").stdout
     assert maas("stop", "terminal").returncode == 0

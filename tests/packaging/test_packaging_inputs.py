@@ -393,6 +393,10 @@ def test_rows_of_a_table_over_http(tmp_path):
         ):
             (mlflow,) = client.post("/invocations", json=body).json()["predictions"]
             assert mlflow["scores"] == pytest.approx(scores, abs=1e-5)
+        uneven = {"size": [1.5], "weight": [1], "color": ["red", "red"], "shape": ["square"]}
+        answer = client.post("/v1/models/table:predict", json={"inputs": uneven})
+        assert answer.status_code == 400
+        assert "refuses this input" in answer.json()["error"]
 
 
 # -- tensors ----------------------------------------------------------------------------------------------------------

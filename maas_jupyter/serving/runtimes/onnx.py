@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import onnxruntime as ort
-from onnxruntime.capi.onnxruntime_pybind11_state import InvalidArgument, RuntimeException
+from onnxruntime.capi.onnxruntime_pybind11_state import Fail, InvalidArgument, RuntimeException
 
 from maas_jupyter.bundle import MODEL_FILE
 from maas_jupyter.errors import BundleError, InvalidInput
@@ -79,7 +79,7 @@ class OnnxRuntime:
         """
         try:
             outputs = self._session.run(self._outputs, inputs)
-        except (InvalidArgument, RuntimeException) as error:
+        except (Fail, InvalidArgument, RuntimeException) as error:
             raise InvalidInput(
                 f"The model refuses this input: {_first_line(error)}",
                 hint="The shapes fit the signature, so look at the values and at sizes that must agree.",
