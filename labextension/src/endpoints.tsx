@@ -1,7 +1,7 @@
 import React, { useContext } from 'react';
 
 import { LocaleContext } from './locale';
-import type { EndpointRow, EndpointState, TrafficRow, VersionState } from './schema';
+import type { EndpointRow, EndpointState, ShadowCounts, TrafficRow, VersionState } from './schema';
 import { Empty, Section, Skeleton } from './section';
 import { Sparkline } from './sparkline';
 
@@ -111,11 +111,44 @@ function Traffic({ rows }: { readonly rows: readonly TrafficRow[] }): React.Reac
     <ul className="maas-traffic" aria-label={trans.__('Traffic by version')}>
       {rows.map(row => (
         <li key={row.version} className="maas-share" data-version={row.version} data-state={row.state}>
-          <b>v{row.version}</b> {format.share(sum > 0 ? row.weight / sum : 0)}
+          <b>v{row.version}</b>{' '}
+          {row.shadow === null ? format.share(sum > 0 ? row.weight / sum : 0) : <Shadow counts={row.shadow} />}
+          {/* One version's rate is the endpoint's. */}
+          {row.shadow === null && row.requests_per_second !== null && rows.length > 1 && (
+            <span className="maas-share-rate" data-stat="version_requests_per_second">
+              {' '}
+              {trans.__('%1 req/s', format.rate(row.requests_per_second))}
+            </span>
+          )}
           {row.state !== 'ready' && <em> {states[row.state]}</em>}
         </li>
       ))}
     </ul>
+  );
+}
+
+function Shadow({ counts }: { readonly counts: ShadowCounts }): React.ReactElement {
+  const { trans, format } = useContext(LocaleContext);
+  const { compared, disagreed, failed, dropped } = counts;
+  const title = trans.__(
+    '%1 answers compared, %2 differ; %3 copies failed, %4 were dropped while there was other work',
+    format.count(compared),
+    format.count(disagreed),
+    format.count(failed),
+    format.count(dropped)
+  );
+  return (
+    <span
+      className={disagreed + failed > 0 ? 'maas-shadow maas-mod-unwell' : 'maas-shadow'}
+      data-compared={compared}
+      data-disagreed={disagreed}
+      title={title}
+    >
+      {compared === 0
+        ? trans.__('shadow, nothing compared yet')
+        : trans.__('shadow, %1 of %2 differ (%3)', format.count(disagreed), format.count(compared), format.share(disagreed / compared))}
+      {failed > 0 && `, ${trans.__('%1 failed', format.count(failed))}`}
+    </span>
   );
 }
 

@@ -9,6 +9,7 @@ export class Format {
     this.hundredths = number({ maximumFractionDigits: 2 });
     this.significant = number({ maximumSignificantDigits: 4 });
     this.percent = number({ style: 'percent', maximumFractionDigits: 1 });
+    this.spans = SPANS.map(([unit, length]) => [number({ style: 'unit', unit, unitDisplay: 'narrow' }), length]);
     this.relative = new Intl.RelativeTimeFormat(locale, { numeric: 'always', style: 'narrow' });
     this.absolute = new Intl.DateTimeFormat(locale, { dateStyle: 'medium', timeStyle: 'medium' });
   }
@@ -28,6 +29,20 @@ export class Format {
       return NOTHING;
     }
     return ms < 10_000 ? `${this.threeDigits(ms)} ms` : `${this.threeDigits(ms / 1000)} s`;
+  }
+
+  /** The two largest units: `1h 5m`. @param seconds - From zero. */
+  duration(seconds: number): string {
+    let rest = Math.round(seconds);
+    const parts: string[] = [];
+    for (const [format, length] of this.spans) {
+      const whole = Math.floor(rest / length);
+      if (whole > 0 || (length === 1 && parts.length === 0)) {
+        parts.push(format.format(whole));
+      }
+      rest -= whole * length;
+    }
+    return parts.slice(0, 2).join(' ');
   }
 
   /** Decimal units, as the disk's and the registry's are. */
@@ -78,6 +93,7 @@ export class Format {
   private readonly hundredths: Intl.NumberFormat;
   private readonly significant: Intl.NumberFormat;
   private readonly percent: Intl.NumberFormat;
+  private readonly spans: readonly (readonly [Intl.NumberFormat, number])[];
   private readonly relative: Intl.RelativeTimeFormat;
   private readonly absolute: Intl.DateTimeFormat;
 }
@@ -92,4 +108,11 @@ const AGE_UNITS: readonly [Intl.RelativeTimeFormatUnit, number][] = [
   ['day', 86_400],
   ['hour', 3_600],
   ['minute', 60]
+];
+
+const SPANS: readonly (readonly [string, number])[] = [
+  ['day', 86_400],
+  ['hour', 3_600],
+  ['minute', 60],
+  ['second', 1]
 ];

@@ -10,7 +10,7 @@ const SHOW_PANEL = 'maas:show-panel';
 
 const panel: JupyterFrontEndPlugin<void> = {
   id: 'maas-jupyter:panel',
-  description: 'A side panel with the models of the registry and the endpoints that serve them, live.',
+  description: 'A side panel with the models of the registry, the runs that train them and the endpoints that serve them, live.',
   autoStart: true,
   optional: [ITranslator, ICommandPalette, ILayoutRestorer],
   activate: (
@@ -26,7 +26,7 @@ const panel: JupyterFrontEndPlugin<void> = {
 
     app.commands.addCommand(SHOW_PANEL, {
       label: trans.__('Show MaaS panel'),
-      caption: trans.__('Show the models and endpoints'),
+      caption: trans.__('Show the models, runs and endpoints'),
       icon: maasIcon,
       execute: () => app.shell.activateById(widget.id)
     });

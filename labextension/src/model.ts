@@ -4,32 +4,32 @@ import { DisposableDelegate, type IDisposable } from '@lumino/disposable';
 import { type IPoll, Poll } from '@lumino/polling';
 import { type ISignal, Signal } from '@lumino/signaling';
 
-import type { EndpointRow, ModelRow, Sample, Snapshot } from './schema';
+import type { EndpointRow, ModelRow, RunRow, Sample, Snapshot } from './schema';
 
 /** Milliseconds between two snapshots, and the longest wait after failures. */
 export const INTERVAL = 2_000;
 export const LONGEST_WAIT = 30_000;
 
-/** Milliseconds after which a snapshot that has not come counts as failed. */
+/** Milliseconds after which an answer that has not come counts as failed. */
 const TIMEOUT = 15_000;
 
 /** Samples kept per endpoint: five minutes at one every two seconds. */
 export const SAMPLES_KEPT = 150;
 
 /**
- * Why a snapshot failed: nobody answers, the request was refused, the extension is not enabled there, or the server
- * answered something else than a snapshot.
+ * Why a request failed: nobody answers, it was refused, the extension is not enabled there, or the server answered
+ * something else than what was asked for.
  */
 export type ProblemKind = 'unreachable' | 'forbidden' | 'missing' | 'server';
 
-/** The error that the poll backs off on. */
-export class SnapshotError extends Error {
+/** The error of a request, on which the poll backs off. */
+export class RequestError extends Error {
   constructor(
     readonly kind: ProblemKind,
     message: string
   ) {
     super(message);
-    this.name = 'SnapshotError';
+    this.name = 'RequestError';
   }
 }
 
@@ -39,12 +39,26 @@ export interface MaasState {
   readonly models: readonly ModelRow[] | null;
   /** Null until the first snapshot; each row's `samples` are the merged series, oldest first. */
   readonly endpoints: readonly EndpointRow[] | null;
+  /** Null until the folder of runs was read for the first time. */
+  readonly runs: readonly RunRow[] | null;
   readonly registryError: string | null;
+  readonly runsError: string | null;
   /** Why the newest snapshot failed; null while all is well. */
-  readonly problem: SnapshotError | null;
+  readonly problem: RequestError | null;
   /** When the next try starts after a failure, in epoch milliseconds; null while a try is under way. */
   readonly retryAt: number | null;
 }
+
+/** The state before the first answer. */
+export const NOTHING_YET: MaasState = {
+  models: null,
+  endpoints: null,
+  runs: null,
+  registryError: null,
+  runsError: null,
+  problem: null,
+  retryAt: null
+};
 
 /**
  * The one object that asks the server. Views watch it and draw its state; it polls only while somebody watches.
@@ -92,37 +106,52 @@ export class MaasModel implements IDisposable {
     void this.poll.refresh();
   }
 
+  /**
+   * Ask a run to stop, and to keep a checkpoint; resolved once it was asked.
+   *
+   * @throws RequestError
+   */
+  async stopRun(runId: string): Promise<void> {
+    await this.ask(URLExt.join('runs', encodeURIComponent(runId), 'stop'), { method: 'POST' });
+    void this.poll.refresh();
+  }
+
   dispose(): void {
     this.poll.dispose();
     Signal.clearData(this);
   }
 
   private async request(): Promise<Snapshot> {
-    const url = URLExt.join(this.settings.baseUrl, 'maas-jupyter', 'snapshot');
     const query = this.cursor === null ? '' : URLExt.objectToQueryString({ since: this.cursor });
-    let response: Response;
-    try {
-      const init = { signal: AbortSignal.timeout(TIMEOUT) };
-      response = await ServerConnection.makeRequest(url + query, init, this.settings);
-    } catch (error) {
-      throw new SnapshotError('unreachable', error instanceof Error ? error.message : String(error));
-    }
-    if (!response.ok) {
-      throw new SnapshotError(kindOf(response.status), await wordsOf(response));
-    }
+    const response = await this.ask(`snapshot${query}`);
     const answer: unknown = await response.json().catch(() => null);
     if (!isSnapshot(answer)) {
-      throw new SnapshotError('server', 'its answer is not a snapshot.');
+      throw new RequestError('server', 'its answer is not a snapshot.');
     }
     return answer;
   }
 
-  private onTick(tick: IPoll.State<Snapshot, SnapshotError, never>): void {
+  private async ask(route: string, init: RequestInit = {}): Promise<Response> {
+    const url = URLExt.join(this.settings.baseUrl, 'maas-jupyter', route);
+    let response: Response;
+    try {
+      const limited = { ...init, signal: AbortSignal.timeout(TIMEOUT) };
+      response = await ServerConnection.makeRequest(url, limited, this.settings);
+    } catch (error) {
+      throw new RequestError('unreachable', error instanceof Error ? error.message : String(error));
+    }
+    if (!response.ok) {
+      throw new RequestError(kindOf(response.status), await wordsOf(response));
+    }
+    return response;
+  }
+
+  private onTick(tick: IPoll.State<Snapshot, RequestError, never>): void {
     if (tick.phase === 'resolved' || tick.phase === 'reconnected') {
       this.merge(tick.payload as Snapshot);
     } else if (tick.phase === 'rejected') {
       const retryAt = tick.timestamp + tick.interval;
-      this.setState({ ...this._state, problem: tick.payload as SnapshotError, retryAt });
+      this.setState({ ...this._state, problem: tick.payload as RequestError, retryAt });
     } else if (tick.phase === 'refreshed' && this._state.retryAt !== null) {
       this.setState({ ...this._state, retryAt: null });
     }
@@ -137,7 +166,9 @@ export class MaasModel implements IDisposable {
         ...row,
         samples: appended(before.get(keyOf(row)) ?? [], row.samples)
       })),
+      runs: snapshot.runs ?? this._state.runs,
       registryError: snapshot.registry_error,
+      runsError: snapshot.runs_error,
       problem: null,
       retryAt: null
     });
@@ -148,11 +179,11 @@ export class MaasModel implements IDisposable {
     this._changed.emit();
   }
 
-  private readonly poll: Poll<Snapshot, SnapshotError, never>;
+  private readonly poll: Poll<Snapshot, RequestError, never>;
   private readonly _changed = new Signal<this, void>(this);
   private watchers = 0;
   private cursor: string | null = null;
-  private _state: MaasState = { models: null, endpoints: null, registryError: null, problem: null, retryAt: null };
+  private _state: MaasState = NOTHING_YET;
 }
 
 /** What our server says of an error, with the next step; the status where somebody else answered. */

@@ -1,6 +1,7 @@
 import { caretDownIcon, caretRightIcon } from '@jupyterlab/ui-components';
 import React, { useContext, useId, useState } from 'react';
 
+import { Age } from './age';
 import { LocaleContext } from './locale';
 import type { ModelRow, VersionRow } from './schema';
 import { Empty, Section, Skeleton } from './section';
@@ -94,14 +95,5 @@ function Version({ row }: { readonly row: VersionRow }): React.ReactElement {
         )}
       </div>
     </li>
-  );
-}
-
-function Age({ time }: { readonly time: number }): React.ReactElement {
-  const { format } = useContext(LocaleContext);
-  return (
-    <time className="maas-age" dateTime={new Date(time * 1000).toISOString()} title={format.date(time)}>
-      {format.age(time, Date.now())}
-    </time>
   );
 }

@@ -4,11 +4,13 @@
  * What tests and styles can hold on to:
  *
  * - `#maas-panel`, and in it `.maas-panel[data-status]`: `loading`, `live` or `unreachable`.
- * - `[data-section="endpoints"]`, `[data-section="models"]`.
+ * - `[data-section="endpoints"]`, `[data-section="runs"]`, `[data-section="models"]`.
  * - `[data-endpoint="digits"]` with `data-target` and `data-state`; in it `[data-stat]`, named as the fields of
- *   `Sample` and `EndpointRow`, where the totals carry the bare number as `data-value`; `.maas-share[data-version]`.
+ *   `Sample` and `EndpointRow`, where the totals carry the bare number as `data-value`; `.maas-share[data-version]`, and in a
+ *   shadow's `[data-compared][data-disagreed]`.
+ * - `[data-run="RUN_ID"][data-status]`; in one under way `[role="progressbar"]` and `.maas-stop`.
  * - `[data-model="digits"]`; its button unfolds `[data-version="2"]`, in which `[data-alias="champion"]`.
- * - `[data-notice="server"]` (the server does not answer) and `[data-notice="registry"]`.
+ * - `[data-notice="server"]` (the server does not answer), `[data-notice="registry"]` and `[data-notice="runs"]`.
  */
 import type { ITranslator } from '@jupyterlab/translation';
 import { ReactWidget, UseSignal } from '@jupyterlab/ui-components';
@@ -21,6 +23,7 @@ import { maasIcon } from './icon';
 import { Locale, LocaleContext } from './locale';
 import type { MaasModel, MaasState, ProblemKind } from './model';
 import { ModelsSection } from './models';
+import { RunsSection } from './runs';
 
 /** The widget in the side bar: watches the model while it can be seen. */
 export class MaasPanel extends ReactWidget {
@@ -32,7 +35,7 @@ export class MaasPanel extends ReactWidget {
     this.locale = new Locale(translator);
     this.id = 'maas-panel';
     this.title.icon = maasIcon;
-    this.title.caption = this.locale.trans.__('MaaS: models and endpoints');
+    this.title.caption = this.locale.trans.__('MaaS: models, runs and endpoints');
     this.node.setAttribute('role', 'region');
     this.node.setAttribute('aria-label', this.locale.trans.__('MaaS'));
   }
@@ -41,7 +44,13 @@ export class MaasPanel extends ReactWidget {
     return (
       <LocaleContext.Provider value={this.locale}>
         <UseSignal signal={this.model.changed}>
-          {() => <PanelView state={this.model.state} onRetry={() => this.model.retry()} />}
+          {() => (
+            <PanelView
+              state={this.model.state}
+              onRetry={() => this.model.retry()}
+              onStop={runId => this.model.stopRun(runId)}
+            />
+          )}
         </UseSignal>
       </LocaleContext.Provider>
     );
@@ -83,10 +92,11 @@ export class MaasPanel extends ReactWidget {
 export interface PanelViewProps {
   readonly state: MaasState;
   readonly onRetry: () => void;
+  readonly onStop: (runId: string) => Promise<void>;
 }
 
 /** The whole panel for one state. */
-export function PanelView({ state, onRetry }: PanelViewProps): React.ReactElement {
+export function PanelView({ state, onRetry, onStop }: PanelViewProps): React.ReactElement {
   const { problem, endpoints } = state;
   const status = problem !== null ? 'unreachable' : endpoints === null ? 'loading' : 'live';
   return (
@@ -97,6 +107,7 @@ export function PanelView({ state, onRetry }: PanelViewProps): React.ReactElemen
       {(problem === null || endpoints !== null) && (
         <div className="maas-sections">
           <EndpointsSection rows={endpoints} />
+          <RunsSection rows={state.runs} runsError={state.runsError} onStop={onStop} />
           <ModelsSection rows={state.models} registryError={state.registryError} />
         </div>
       )}

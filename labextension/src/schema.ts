@@ -1,5 +1,5 @@
 /**
- * What the server extension answers: the mirror of the snapshot structs in maas_jupyter/schema.py, field by field.
+ * What the server extension answers: the mirror of the structs in maas_jupyter/monitoring/rows.py, field by field.
  *
  * A Python test compares the two, so a field that is added there and forgotten here fails it.
  */
@@ -7,6 +7,9 @@
 export type VersionState = 'loading' | 'ready' | 'failed' | 'unloaded';
 
 export type EndpointState = 'ready' | 'loading' | 'failed' | 'unavailable' | 'stopped';
+
+/** Interrupted means stopped by hand, stopped_early by the training itself because nothing improved any more. */
+export type RunStatus = 'training' | 'finished' | 'stopped_early' | 'interrupted' | 'failed';
 
 /** One version of a registered model; `size` in bytes, `created` in epoch seconds. */
 export interface VersionRow {
@@ -37,11 +40,28 @@ export interface Sample {
   readonly p95_ms: number | null;
 }
 
-/** One version behind an endpoint; weights are relative to their sum. */
+/**
+ * What became of the copies of requests that a shadow got: `disagreed` of the `compared` answers differed from the
+ * client's; `failed` copies it could not answer, `dropped` ones it was spared.
+ */
+export interface ShadowCounts {
+  readonly compared: number;
+  readonly disagreed: number;
+  readonly failed: number;
+  readonly dropped: number;
+}
+
+/**
+ * One version behind an endpoint; weights are relative to their sum. `requests_per_second` is null while it is not
+ * known, `shadow` for a version that is none.
+ */
 export interface TrafficRow {
   readonly version: string;
   readonly weight: number;
   readonly state: VersionState;
+  readonly requests_total: number;
+  readonly requests_per_second: number | null;
+  readonly shadow: ShadowCounts | null;
 }
 
 /** One endpoint; `samples` holds only what is newer than the request's cursor. */
@@ -58,10 +78,35 @@ export interface EndpointRow {
   readonly samples: readonly Sample[];
 }
 
-/** Everything that the panel shows; `models` is null while nothing changed since the request's cursor. */
+/**
+ * One training on this machine: `fraction` of the work that is done, `remaining` an estimate in seconds, `metric` at its
+ * best so far, `loss` from the start until now in a few points, `started` and `updated` in epoch seconds.
+ */
+export interface RunRow {
+  readonly run_id: string;
+  readonly name: string;
+  readonly verb: string;
+  readonly status: RunStatus;
+  readonly fraction: number;
+  readonly epoch: number;
+  readonly epochs: number;
+  readonly rows_per_second: number | null;
+  readonly remaining: number | null;
+  readonly metric_name: string | null;
+  readonly metric: number | null;
+  readonly loss: readonly number[];
+  readonly started: number;
+  readonly updated: number;
+  readonly error: string;
+  readonly stopping: boolean;
+}
+
+/** Everything that the panel shows; `models` and `runs` are null while nothing changed since the cursor. */
 export interface Snapshot {
   readonly cursor: string;
   readonly models: readonly ModelRow[] | null;
   readonly endpoints: readonly EndpointRow[];
+  readonly runs: readonly RunRow[] | null;
   readonly registry_error: string | null;
+  readonly runs_error: string | null;
 }

@@ -6,7 +6,7 @@ export interface SectionProps {
   /** How many rows there are; null while that is unknown. */
   readonly count: number | null;
   /** What the section holds, for tests and styles. */
-  readonly name: 'endpoints' | 'models';
+  readonly name: 'endpoints' | 'runs' | 'models';
   readonly children: React.ReactNode;
 }
 

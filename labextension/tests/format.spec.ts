@@ -32,6 +32,16 @@ describe('Format', () => {
   ])('writes %s bytes as %s', (value, text) => expect(format.bytes(value)).toBe(text));
 
   it.each([
+    [0, '0s'],
+    [0.4, '0s'],
+    [59.6, '1m'],
+    [65.2, '1m 5s'],
+    [3_600, '1h'],
+    [3_605, '1h 5s'],
+    [93_784, '1d 2h']
+  ])('writes a duration of %s seconds as %s', (seconds, text) => expect(format.duration(seconds)).toBe(text));
+
+  it.each([
     [0, '0s ago'],
     [-5, '0s ago'],
     [59.9, '59s ago'],

@@ -3,7 +3,7 @@ import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 
 import { INTERVAL, LONGEST_WAIT, MaasModel, SAMPLES_KEPT } from '../src/model';
 import type { Snapshot } from '../src/schema';
-import { endpoint, sample, snapshot } from './samples';
+import { endpoint, run, sample, snapshot } from './samples';
 
 type Answer = () => Response | Promise<Response>;
 
@@ -11,8 +11,9 @@ const json = (body: unknown, status = 200): Response => new Response(JSON.string
 const refused: Answer = () => Promise.reject(new TypeError('Failed to fetch'));
 
 /** A model whose server gives these answers in turn, the last one for ever. */
-function made(...answers: Answer[]): { model: MaasModel; urls: URL[] } {
+function made(...answers: Answer[]): { model: MaasModel; urls: URL[]; methods: string[] } {
   const urls: URL[] = [];
+  const methods: string[] = [];
   const settings = ServerConnection.makeSettings({
     baseUrl: 'http://hub.example/user/ada/',
     wsUrl: 'ws://hub.example/user/ada/',
@@ -20,14 +21,22 @@ function made(...answers: Answer[]): { model: MaasModel; urls: URL[] } {
     Request: class {
       readonly headers = new Headers();
 
-      constructor(readonly url: string) {}
+      readonly method: string;
+
+      constructor(
+        readonly url: string,
+        init: RequestInit
+      ) {
+        this.method = init.method ?? 'GET';
+      }
     } as unknown as typeof Request,
     fetch: (request: RequestInfo | URL) => {
       urls.push(new URL((request as Request).url));
+      methods.push((request as Request).method);
       return Promise.resolve(answers[Math.min(urls.length, answers.length) - 1]());
     }
   });
-  return { model: new MaasModel(settings), urls };
+  return { model: new MaasModel(settings), urls, methods };
 }
 
 const gives =
@@ -125,6 +134,17 @@ describe('merging', () => {
     expect(model.state.models).toBe(models);
   });
 
+  it('keeps the runs where the answer has none, and says why they cannot be read', async () => {
+    const { model } = made(gives({ runs: [run()] }), gives({ runs: null, runs_error: 'not yours' }));
+    model.watch();
+    await settle();
+    const { runs } = model.state;
+    expect(runs).toHaveLength(1);
+    await nextTurn();
+    expect(model.state.runs).toBe(runs);
+    expect(model.state.runsError).toBe('not yours');
+  });
+
   it('appends samples once, in order, and keeps the last ones only', async () => {
     const early = Array.from({ length: SAMPLES_KEPT }, (_, index) => sample(index));
     const late = [sample(SAMPLES_KEPT - 1), sample(SAMPLES_KEPT), sample(SAMPLES_KEPT + 1)];
@@ -166,6 +186,28 @@ describe('merging', () => {
     model.watch();
     await settle();
     expect(changed).toHaveBeenCalledTimes(1);
+  });
+});
+
+describe('stopping a run', () => {
+  it('asks under base_url with what cannot leave it, and looks at once', async () => {
+    const { model, urls, methods } = made(gives(), () => new Response(null, { status: 202 }), gives());
+    model.watch();
+    await settle();
+    await model.stopRun('../a b');
+    await settle();
+    expect(urls[1].origin + urls[1].pathname).toBe('http://hub.example/user/ada/maas-jupyter/runs/..%2Fa%20b/stop');
+    expect(methods).toEqual(['GET', 'POST', 'GET']);
+  });
+
+  it('throws what the server says, and leaves the poll alone', async () => {
+    const { model, urls } = made(gives(), () => json({ message: 'It has ended already.', hint: '' }, 409));
+    model.watch();
+    await settle();
+    await expect(model.stopRun('abc')).rejects.toThrow('It has ended already.');
+    await settle();
+    expect(urls).toHaveLength(2);
+    expect(model.state.problem).toBeNull();
   });
 });
 

@@ -5,20 +5,20 @@ import React, { act } from 'react';
 import { createRoot, type Root } from 'react-dom/client';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 
-import { MaasModel, type MaasState, SnapshotError } from '../src/model';
+import { MaasModel, type MaasState, NOTHING_YET, RequestError } from '../src/model';
 import { MaasPanel, PanelView } from '../src/panel';
-import { endpoint, model, sample, snapshot, version } from './samples';
+import { endpoint, model, run, sample, snapshot, traffic, version } from './samples';
 
 let host: HTMLElement;
 let root: Root;
 const onRetry = vi.fn();
+const onStop = vi.fn<(runId: string) => Promise<void>>();
 
-const NOTHING_YET: MaasState = { models: null, endpoints: null, registryError: null, problem: null, retryAt: null };
-const { models, endpoints } = snapshot();
-const LIVE: MaasState = { ...NOTHING_YET, models, endpoints };
+const { models, endpoints, runs } = snapshot();
+const LIVE: MaasState = { ...NOTHING_YET, models, endpoints, runs };
 
 function draw(state: MaasState): void {
-  act(() => root.render(<PanelView state={state} onRetry={onRetry} />));
+  act(() => root.render(<PanelView state={state} onRetry={onRetry} onStop={onStop} />));
 }
 
 function all(selector: string): Element[] {
@@ -40,7 +40,8 @@ afterEach(() => {
   act(() => root.unmount());
   host.remove();
   vi.restoreAllMocks();
-  onRetry.mockClear();
+  onRetry.mockReset();
+  onStop.mockReset();
 });
 
 describe('the state of the whole', () => {
@@ -49,18 +50,20 @@ describe('the state of the whole', () => {
     expect(one('.maas-panel').dataset.status).toBe('loading');
     expect(all('[role="status"]').map(node => node.getAttribute('aria-label'))).toEqual([
       'Loading endpoints',
+      'Loading runs',
       'Loading models'
     ]);
   });
 
   it('says what to type where there is nothing', () => {
-    draw({ ...NOTHING_YET, models: [], endpoints: [] });
+    draw({ ...NOTHING_YET, models: [], endpoints: [], runs: [] });
+    expect(one('[data-section="runs"]').textContent).toContain('No runs yet. Start one: %maas train ');
     expect(one('[data-section="models"]').textContent).toContain('No models yet. Train one: %maas train ');
     expect(one('[data-section="endpoints"]').textContent).toContain('No endpoints yet. Publish a model: %maas publish ');
   });
 
   it('says that the server does not answer and when it tries again, and keeps what it had', () => {
-    draw({ ...LIVE, problem: new SnapshotError('unreachable', ''), retryAt: Date.now() + 7_500 });
+    draw({ ...LIVE, problem: new RequestError('unreachable', ''), retryAt: Date.now() + 7_500 });
     expect(one('.maas-panel').dataset.status).toBe('unreachable');
     expect(one('[role="alert"]').textContent).toBe('The Jupyter server does not answer.');
     expect(one('.maas-retry-at').textContent).toBe('Trying again in 8 s.');
@@ -70,7 +73,7 @@ describe('the state of the whole', () => {
   });
 
   it('shows only the notice where it never had anything', () => {
-    draw({ ...NOTHING_YET, problem: new SnapshotError('server', 'disk full'), retryAt: null });
+    draw({ ...NOTHING_YET, problem: new RequestError('server', 'disk full'), retryAt: null });
     expect(one('[data-notice="server"]').textContent).toContain('disk full');
     expect(one('.maas-retry-at').textContent).toBe('Trying again…');
     expect(all('[data-section]')).toHaveLength(0);
@@ -80,7 +83,7 @@ describe('the state of the whole', () => {
     ['forbidden', 'refused'],
     ['missing', 'without the maas_jupyter extension']
   ] as const)('has words for a server that is %s', (kind, words) => {
-    draw({ ...NOTHING_YET, problem: new SnapshotError(kind, '') });
+    draw({ ...NOTHING_YET, problem: new RequestError(kind, '') });
     expect(one('[role="alert"]').textContent).toContain(words);
   });
 
@@ -106,16 +109,16 @@ describe('endpoints', () => {
   const stat = (name: string): string | null | undefined => one(`[data-stat="${name}"] dd`).textContent;
 
   it('shows name, target, state, traffic, rates, latencies and totals', () => {
-    const traffic = [
-      { version: '3', weight: 270, state: 'ready' },
-      { version: '2', weight: 30, state: 'loading' }
-    ] as const;
+    const shares = [
+      traffic({ weight: 270, requests_per_second: 6.337 }),
+      traffic({ version: '2', weight: 30, state: 'loading', requests_per_second: null })
+    ];
     const latest = sample(100, { requests_per_second: 7.041, errors_per_second: 0.25, p95_ms: null });
-    draw({ ...LIVE, endpoints: [endpoint({ traffic, latest })] });
+    draw({ ...LIVE, endpoints: [endpoint({ traffic: shares, latest })] });
     const row = one('[data-endpoint="digits"]');
     expect([row.dataset.state, row.dataset.target]).toEqual(['ready', 'local']);
     expect(one('.maas-state').textContent).toBe('ready');
-    expect(all('.maas-share').map(node => node.textContent)).toEqual(['v3 90%', 'v2 10% loading']);
+    expect(all('.maas-share').map(node => node.textContent)).toEqual(['v3 90% 6.34 req/s', 'v2 10% loading']);
     expect([stat('requests_per_second'), stat('p50_ms'), stat('p95_ms'), stat('errors_per_second')]).toEqual([
       '7.04',
       '0.42 ms',
@@ -126,6 +129,25 @@ describe('endpoints', () => {
     expect(one('[data-stat="requests_total"]').textContent).toBe('1,204 requests');
     expect(one('[data-stat="requests_total"]').dataset.value).toBe('1204');
     expect(one('[data-stat="errors_total"]').textContent).toBe('1 error');
+  });
+
+  it('shows no rate of a version that is alone', () => {
+    draw(LIVE);
+    expect(one('.maas-share').textContent).toBe('v3 100%');
+  });
+
+  it.each([
+    [{ compared: 0, disagreed: 0, failed: 0, dropped: 0 }, 'v4 shadow, nothing compared yet', false],
+    [{ compared: 1200, disagreed: 0, failed: 0, dropped: 3 }, 'v4 shadow, 0 of 1,200 differ (0%)', false],
+    [{ compared: 1200, disagreed: 30, failed: 2, dropped: 3 }, 'v4 shadow, 30 of 1,200 differ (2.5%), 2 failed', true]
+  ])('says how the answers of a shadow compared: %o', (shadow, words, unwell) => {
+    const copied = traffic({ version: '4', weight: 0, requests_per_second: 0, shadow });
+    draw({ ...LIVE, endpoints: [endpoint({ traffic: [traffic({ requests_per_second: 12 }), copied] })] });
+    expect(all('.maas-share').map(node => node.textContent)).toEqual(['v3 100% 12 req/s', words]);
+    const node = one('.maas-shadow');
+    expect([node.dataset.compared, node.dataset.disagreed]).toEqual([String(shadow.compared), String(shadow.disagreed)]);
+    expect(node.className.includes('maas-mod-unwell')).toBe(unwell);
+    expect(node.title).toContain(`${shadow.dropped} were dropped`);
   });
 
   it.each(['loading', 'failed', 'unavailable', 'stopped'] as const)('gives the reason of one that is %s', state => {
@@ -155,6 +177,79 @@ describe('endpoints', () => {
     const samples = [sample(1, { requests_per_second: 0 }), sample(3, { requests_per_second: 0 })];
     draw({ ...LIVE, endpoints: [endpoint({ samples })] });
     expect(one('.maas-sparkline-line').getAttribute('points')).toBe('99.33,23 100,23');
+  });
+});
+
+describe('runs', () => {
+  it('shows how far one is, how fast, and its loss', () => {
+    draw({ ...LIVE, runs: [run()] });
+    expect(one('[data-run="abc123"]').dataset.status).toBe('training');
+    expect(one('.maas-run .maas-state').textContent).toBe('training');
+    const bar = one('[role="progressbar"]');
+    expect(bar.getAttribute('aria-valuenow')).toBe('53');
+    expect((bar.firstChild as HTMLElement).style.width).toBe('52.5%');
+    expect(one('.maas-run .maas-details').textContent).toBe('epoch 10 of 20 · 1,235 rows/s · 1m 5s left');
+    expect(one('.maas-run .maas-metric').textContent).toBe('val_accuracy 0.9722');
+    expect(one('.maas-run .maas-sparkline-line').getAttribute('points')).toBe('0,1 50,12 100,23');
+    expect(one('.maas-run .maas-sparkline title').textContent).toBe('Loss from the start until now: 1');
+    expect(all('.maas-run .maas-age')).toHaveLength(0);
+  });
+
+  it('leaves out what is not known yet', () => {
+    draw({
+      ...LIVE,
+      runs: [run({ rows_per_second: null, remaining: null, metric: null, metric_name: null, loss: [2], fraction: 0, epoch: 0 })]
+    });
+    expect(one('.maas-run .maas-details').textContent).toBe('epoch 0 of 20');
+    expect(all('.maas-run .maas-sparkline, .maas-run .maas-metric')).toHaveLength(0);
+  });
+
+  it('draws a loss that stays as a line on the base', () => {
+    draw({ ...LIVE, runs: [run({ loss: [2, 2] })] });
+    expect(one('.maas-run .maas-sparkline-line').getAttribute('points')).toBe('0,23 100,23');
+  });
+
+  it.each([
+    ['finished', 'finished'],
+    ['stopped_early', 'stopped early'],
+    ['interrupted', 'interrupted'],
+    ['failed', 'failed']
+  ] as const)('shows what is left of one that is %s', (status, words) => {
+    const error = status === 'failed' ? 'The loss became NaN.' : '';
+    draw({ ...LIVE, runs: [run({ status, error, updated: Date.now() / 1000 - 130, verb: 'tune' })] });
+    expect(all('.maas-run .maas-row')[0].textContent).toBe(`digitstune${words}2m ago`);
+    expect(one('.maas-run .maas-details').textContent).toBe('epoch 10 of 20');
+    expect(one('.maas-run .maas-metric').textContent).toBe('val_accuracy 0.9722');
+    expect(all('.maas-run .maas-reason').map(node => node.textContent)).toEqual(error ? [error] : []);
+    expect(all('[role="progressbar"], .maas-stop')).toHaveLength(0);
+  });
+
+  it('asks one to stop, once', async () => {
+    onStop.mockReturnValue(Promise.resolve());
+    draw({ ...LIVE, runs: [run()] });
+    const button = one('.maas-stop') as HTMLButtonElement;
+    expect(button.getAttribute('aria-label')).toBe('Stop digits');
+    await act(() => Promise.resolve(button.click()));
+    expect(onStop.mock.calls).toEqual([['abc123']]);
+    expect(button.disabled).toBe(true);
+    draw({ ...LIVE, runs: [run({ stopping: true })] });
+    expect(one('.maas-run .maas-state').textContent).toBe('stopping');
+    expect((one('.maas-stop') as HTMLButtonElement).disabled).toBe(true);
+  });
+
+  it('says why one could not be asked, and lets ask again', async () => {
+    onStop.mockReturnValue(Promise.reject(new RequestError('server', 'It has ended already.')));
+    draw({ ...LIVE, runs: [run()] });
+    const button = one('.maas-stop') as HTMLButtonElement;
+    await act(() => Promise.resolve(button.click()));
+    expect(one('.maas-stop-problem').textContent).toBe('It has ended already.');
+    expect(button.disabled).toBe(false);
+  });
+
+  it('says that the runs cannot be read, beside those that it had', () => {
+    draw({ ...LIVE, runs: [run()], runsError: 'The folder of runs could not be looked at.' });
+    expect(one('[data-notice="runs"]').textContent).toBe('The folder of runs could not be looked at.');
+    expect(all('.maas-run')).toHaveLength(1);
   });
 });
 

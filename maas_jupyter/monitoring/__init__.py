@@ -1,7 +1,16 @@
-"""Watching models and endpoints: scrapes of the model server, their recent past, and snapshots of both for a face."""
+"""Watching models, runs and endpoints: scrapes of the model server, their recent past, and snapshots for a face."""
 
 from maas_jupyter.monitoring.models import RegisteredModels
+from maas_jupyter.monitoring.runs import RecentRuns
 from maas_jupyter.monitoring.scrape import EndpointMetrics, endpoint_metrics
 from maas_jupyter.monitoring.snapshot import Source, WatchedEndpoint, Watcher
 
-__all__ = ["EndpointMetrics", "RegisteredModels", "Source", "WatchedEndpoint", "Watcher", "endpoint_metrics"]
+__all__ = [
+    "EndpointMetrics",
+    "RecentRuns",
+    "RegisteredModels",
+    "Source",
+    "WatchedEndpoint",
+    "Watcher",
+    "endpoint_metrics",
+]

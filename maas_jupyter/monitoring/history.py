@@ -6,8 +6,8 @@ from collections import deque
 from collections.abc import Collection
 from dataclasses import dataclass, field
 
-from maas_jupyter.monitoring.scrape import EndpointCounts, histogram_quantile, milliseconds
-from maas_jupyter.schema import Sample
+from maas_jupyter.monitoring.rows import Sample
+from maas_jupyter.monitoring.scrape import EndpointCounts, VersionCounts
 
 #: Samples kept for an endpoint: five minutes at two seconds.
 KEPT = 150
@@ -21,6 +21,7 @@ class _Series:
     time: float
     counts: EndpointCounts
     samples: deque[tuple[int, Sample]] = field(default_factory=lambda: deque(maxlen=KEPT))
+    rates: dict[str, float] = field(default_factory=dict)
 
 
 class History:
@@ -52,7 +53,9 @@ class History:
         seconds = time - series.time
         if seconds > 0:
             self.newest_id += 1
-            series.samples.append((self.newest_id, _sample(time, seconds, counts.since(series.counts))))
+            new = counts.since(series.counts)
+            series.samples.append((self.newest_id, _sample(time, seconds, new.whole)))
+            series.rates = {version: _rate(each.requests, seconds) for version, each in new.items()}
         series.time, series.counts = time, counts
 
     def keep(self, keys: Collection[Key]) -> None:
@@ -64,17 +67,26 @@ class History:
         series = self._series.get(key)
         return series.counts if series else EndpointCounts()
 
+    def rates(self, key: Key) -> dict[str, float] | None:
+        """Return the requests per second of each version between the last two scrapes; None before the second one."""
+        series = self._series.get(key)
+        return series.rates if series and series.samples else None
+
     def samples(self, key: Key, after: int = 0) -> list[Sample]:
         """Return an endpoint's samples with an id above ``after``, oldest first."""
         series = self._series.get(key)
         return [sample for number, sample in series.samples if number > after] if series else []
 
 
-def _sample(time: float, seconds: float, new: EndpointCounts) -> Sample:
+def _sample(time: float, seconds: float, new: VersionCounts) -> Sample:
     return Sample(
         time=round(time, 3),
-        requests_per_second=round(new.requests / seconds, 3),
-        errors_per_second=round(new.errors / seconds, 3),
-        p50_ms=milliseconds(histogram_quantile(0.50, new.buckets)),
-        p95_ms=milliseconds(histogram_quantile(0.95, new.buckets)),
+        requests_per_second=_rate(new.requests, seconds),
+        errors_per_second=_rate(new.errors, seconds),
+        p50_ms=new.quantile_ms(0.50),
+        p95_ms=new.quantile_ms(0.95),
     )
+
+
+def _rate(count: int, seconds: float) -> float:
+    return round(count / seconds, 3)

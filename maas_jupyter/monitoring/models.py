@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from maas_jupyter.config import MaasConfig
-from maas_jupyter.schema import ModelRow, VersionRow
+from maas_jupyter.monitoring.rows import ModelRow, VersionRow
 
 if TYPE_CHECKING:
     from maas_jupyter.registry import ModelVersion, Registry

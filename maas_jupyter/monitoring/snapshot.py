@@ -8,18 +8,21 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Protocol
+from typing import Any, Generic, Protocol, TypeVar
 
 from maas_jupyter.errors import MaasError
 from maas_jupyter.monitoring.feed import Feed, in_words
-from maas_jupyter.monitoring.history import History
+from maas_jupyter.monitoring.history import History, Key
+from maas_jupyter.monitoring.rows import EndpointRow, ModelRow, RunRow, Snapshot, TrafficRow
 from maas_jupyter.monitoring.scrape import EndpointCounts, parse
-from maas_jupyter.schema import EndpointRow, EndpointState, ModelRow, Snapshot, TrafficRow
+from maas_jupyter.schema import EndpointState, VersionStatus
 
 #: Seconds that one request waits for a registry or a target that is slow.
 PATIENCE = 3.0
 
 _SILENT = ("unavailable", "stopped")
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -30,7 +33,7 @@ class WatchedEndpoint:
     url: str
     state: EndpointState
     reason: str = ""
-    traffic: list[TrafficRow] = field(default_factory=list)
+    traffic: list[VersionStatus] = field(default_factory=list)
 
 
 class Source(Protocol):
@@ -61,8 +64,23 @@ class _Look:
     trouble: str
 
 
+class _Newest(Generic[T]):
+    """What was seen last, and a number that is another one whenever that changed."""
+
+    def __init__(self) -> None:
+        self.number = 0
+        self._value: T | None = None
+
+    def take(self, value: T) -> None:
+        if value != self._value:
+            self._value, self.number = value, self.number + 1
+
+    def unless(self, seen: int) -> T | None:
+        return self._value if seen != self.number else None
+
+
 class Watcher:
-    """Looks at the registry and at targets while somebody asks, and answers each asker with what is new to it.
+    """Looks at registry, runs and targets while somebody asks, and answers each asker with what is new to it.
 
     All requests share the looks: however many ask, a look is taken when the last one is old enough, and one at a time.
     Nothing is looked at while nobody asks.
@@ -71,6 +89,8 @@ class Watcher:
     ----------
     models : callable
         Lists the registry's models; may block and raise.
+    runs : callable
+        Lists the runs of this machine; may block and raise.
     sources : iterable of Source
         The targets to watch; gone through at every snapshot, so that they may change.
     interval : float
@@ -84,6 +104,7 @@ class Watcher:
     def __init__(
         self,
         models: Callable[[], list[ModelRow]],
+        runs: Callable[[], list[RunRow]],
         sources: Iterable[Source],
         *,
         interval: float,
@@ -92,11 +113,12 @@ class Watcher:
     ) -> None:
         self._boot = secrets.token_hex(4)
         self._clock = clock
-        self._models: list[ModelRow] | None = None
-        self._models_id = 0
+        self._models: _Newest[list[ModelRow]] = _Newest()
+        self._runs: _Newest[list[RunRow]] = _Newest()
         self._history = History()
         self._looks: dict[str, _Look] = {}
-        self._registry = Feed("The registry", models, self._take_models, interval=interval, patience=patience)
+        self._registry = Feed("The registry", models, self._models.take, interval=interval, patience=patience)
+        self._trainings = Feed("The folder of runs", runs, self._runs.take, interval=interval / 2, patience=patience)
         self._sources = sources
         self._interval = interval
         self._patience = patience
@@ -113,17 +135,20 @@ class Watcher:
         """
         self._targets = {source.name: self._target(source) for source in self._sources}
         self._looks = {name: self._looks[name] for name in self._targets if name in self._looks}
-        await asyncio.gather(self._registry.refresh(), *(feed.refresh() for _, feed in self._targets.values()))
-        seen_models, seen_samples = self._read(since)
+        feeds: list[Feed[Any]] = [self._registry, self._trainings, *(feed for _, feed in self._targets.values())]
+        await asyncio.gather(*(feed.refresh() for feed in feeds))
+        seen_models, seen_runs, seen_samples = self._read(since)
         return Snapshot(
-            cursor=f"{self._boot}.{self._models_id}.{self._history.newest_id}",
-            models=self._models if seen_models != self._models_id else None,
+            cursor=f"{self._boot}.{self._models.number}.{self._runs.number}.{self._history.newest_id}",
+            models=self._models.unless(seen_models),
             endpoints=[
                 self._row(name, endpoint, look, seen_samples)
                 for name, look in self._looks.items()
                 for endpoint in look.endpoints
             ],
+            runs=self._runs.unless(seen_runs),
             registry_error=self._registry.trouble or None,
+            runs_error=self._trainings.trouble or None,
         )
 
     def _target(self, source: Source) -> tuple[Source, Feed[_Look]]:
@@ -138,12 +163,12 @@ class Watcher:
             patience=self._patience,
         )
 
-    def _read(self, cursor: str) -> tuple[int, int]:
+    def _read(self, cursor: str) -> tuple[int, int, int]:
         try:
-            boot, models, samples = cursor.split(".")
-            return (int(models), int(samples)) if boot == self._boot else (0, 0)
+            boot, models, runs, samples = cursor.split(".")
+            return (int(models), int(runs), int(samples)) if boot == self._boot else (0, 0, 0)
         except ValueError:
-            return 0, 0
+            return 0, 0, 0
 
     def _row(self, target: str, endpoint: WatchedEndpoint, look: _Look, seen_samples: int) -> EndpointRow:
         key = (target, endpoint.name)
@@ -151,7 +176,7 @@ class Watcher:
         trouble = self._targets[target][1].trouble or look.trouble
         if trouble and state not in _SILENT:
             state, reason = "unavailable", trouble
-        counts = self._history.counts(key)
+        whole = self._history.counts(key).whole
         samples = self._history.samples(key)
         return EndpointRow(
             name=endpoint.name,
@@ -159,11 +184,22 @@ class Watcher:
             url=endpoint.url,
             state=state,
             reason=reason,
-            traffic=endpoint.traffic,
-            requests_total=counts.requests,
-            errors_total=counts.errors,
+            traffic=[self._traffic_row(key, row, state not in _SILENT) for row in endpoint.traffic],
+            requests_total=whole.requests,
+            errors_total=whole.errors,
             latest=samples[-1] if samples and state not in _SILENT else None,
             samples=self._history.samples(key, after=seen_samples),
+        )
+
+    def _traffic_row(self, key: Key, row: VersionStatus, speaks: bool) -> TrafficRow:
+        counts, rates = self._history.counts(key).of(row.version), self._history.rates(key)
+        return TrafficRow(
+            version=row.version,
+            weight=row.weight,
+            state=row.state,
+            requests_total=counts.requests,
+            requests_per_second=rates.get(row.version, 0.0) if speaks and rates is not None else None,
+            shadow=counts.copies if row.shadow else None,
         )
 
     def _look(self, source: Source) -> _Look:
@@ -176,10 +212,6 @@ class Watcher:
             # It answered a moment ago: the rows are known, their counts are not.
             return _Look(self._clock(), endpoints, {}, in_words(error))
         return _Look(self._clock(), endpoints, parse(text).models, "")
-
-    def _take_models(self, models: list[ModelRow]) -> None:
-        if models != self._models:
-            self._models, self._models_id = models, self._models_id + 1
 
     def _take_look(self, source: Source, look: _Look) -> None:
         if source.name not in self._targets or self._targets[source.name][0] is not source:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from maas_jupyter.config import MaasConfig, current
-from maas_jupyter.monitoring import RegisteredModels, Watcher
+from maas_jupyter.monitoring import RecentRuns, RegisteredModels, Watcher
 from maas_jupyter.server_extension.handlers import add_handlers
 from maas_jupyter.server_extension.sources import Sources
 
@@ -14,10 +14,12 @@ if TYPE_CHECKING:
 
 
 def watcher(config: MaasConfig) -> Watcher:
-    """Return a watcher of the configured registry, the local target and the connected servers."""
-    sources = Sources(config.home_path, config.server_home)
-    return Watcher(RegisteredModels(config), sources, interval=config.refresh_interval)
+    """Return a watcher of the configured registry, the home's runs, the local target and the connected servers."""
+    home = config.home_path
+    sources = Sources(home, config.server_home)
+    return Watcher(RegisteredModels(config), RecentRuns(home), sources, interval=config.refresh_interval)
 
 
 def _load_jupyter_server_extension(server_app: ServerApp) -> None:
-    add_handlers(server_app.web_app, watcher(current(parent=server_app)))
+    config = current(parent=server_app)
+    add_handlers(server_app.web_app, watcher(config), config.home_path)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -11,7 +13,9 @@ from jupyter_server.auth.decorator import authorized
 from jupyter_server.base.handlers import APIHandler
 from jupyter_server.utils import url_path_join
 
-from maas_jupyter.errors import InvalidInput, MaasError, NotFound, Unauthorized, Unavailable, UsageError
+from maas_jupyter.errors import Conflict, InvalidInput, MaasError, NotFound, Unauthorized, Unavailable, UsageError
+from maas_jupyter.runs import RunFolder
+from maas_jupyter.schema import is_name
 
 if TYPE_CHECKING:
     from maas_jupyter.monitoring import Watcher
@@ -20,6 +24,7 @@ _STATUS: dict[type[MaasError], int] = {
     InvalidInput: 400,
     UsageError: 400,
     NotFound: 404,
+    Conflict: 409,
     Unavailable: 503,
     # Not 401: that would say that the user is not logged in to Jupyter.
     Unauthorized: 502,
@@ -49,7 +54,7 @@ class MaasHandler(APIHandler):
 
 
 class SnapshotHandler(MaasHandler):
-    """``GET snapshot?since=CURSOR``: models, endpoints and their samples that are new since the cursor."""
+    """``GET snapshot?since=CURSOR``: models, endpoints, runs and samples, as far as new since the cursor."""
 
     # An open panel is not a user at work: its polls must not keep an idle server from being culled.
     _track_activity = False
@@ -66,8 +71,41 @@ class SnapshotHandler(MaasHandler):
         self.finish(msgspec.json.encode(snapshot))
 
 
-def add_handlers(web_app: tornado.web.Application, watcher: Watcher) -> None:
+class StopHandler(MaasHandler):
+    """``POST runs/ID/stop``: ask a run to stop and to keep a checkpoint, in whichever kernel it is, busy or not."""
+
+    def initialize(self, home: Path) -> None:
+        """Receive what the routes share."""
+        self._home = home
+
+    @tornado.web.authenticated
+    @authorized
+    async def post(self, run_id: str) -> None:
+        """Leave word for the run, which looks for it a few times a second."""
+        await asyncio.to_thread(_ask_to_stop, self._home, run_id)
+        self.set_status(202)
+        self.finish()
+
+
+def _ask_to_stop(home: Path, run_id: str) -> None:
+    folder = RunFolder(home, run_id)
+    # What is no name might lead to a folder elsewhere.
+    state = folder.read() if is_name(run_id) else None
+    if state is None:
+        raise NotFound(f"There is no run '{run_id[:128]}' on this machine.", hint="List them: %maas runs")
+    if state.status != "training":
+        raise Conflict(f"The run of '{state.name}' has ended already: {state.status}.")
+    folder.request_stop()
+
+
+def add_handlers(web_app: tornado.web.Application, watcher: Watcher, home: Path) -> None:
     """Add the routes to a Jupyter server's application."""
     # Routes are regular expressions; a user name in the base_url may hold characters that mean something there.
-    snapshot = re.escape(url_path_join(web_app.settings["base_url"], "maas-jupyter", "snapshot"))
-    web_app.add_handlers(".*$", [(snapshot, SnapshotHandler, {"watcher": watcher})])
+    base = re.escape(url_path_join(web_app.settings["base_url"], "maas-jupyter"))
+    web_app.add_handlers(
+        ".*$",
+        [
+            (f"{base}/snapshot", SnapshotHandler, {"watcher": watcher}),
+            (f"{base}/runs/([^/]+)/stop", StopHandler, {"home": home}),
+        ],
+    )

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 from maas_jupyter import plugins
 from maas_jupyter.errors import MaasError
 from maas_jupyter.monitoring import Source, WatchedEndpoint
-from maas_jupyter.schema import TrafficRow
 
 if TYPE_CHECKING:
     from maas_jupyter.targets.base import Target
@@ -81,13 +80,7 @@ class TargetSource:
     def endpoints(self) -> list[WatchedEndpoint]:
         """Return every model that is published there, serving or not."""
         return [
-            WatchedEndpoint(
-                each.name,
-                each.url,
-                each.state,
-                each.reason,
-                [TrafficRow(row.version, row.weight, row.state) for row in each.traffic],
-            )
+            WatchedEndpoint(each.name, each.url, each.state, each.reason, each.traffic)
             for each in self._target.endpoints()
         ]
 

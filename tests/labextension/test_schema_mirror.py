@@ -1,4 +1,4 @@
-"""The panel's TypeScript mirror of the snapshot structs says the same as schema.py."""
+"""The panel's TypeScript mirror of the snapshot structs says the same as monitoring/rows.py."""
 
 from __future__ import annotations
 
@@ -11,10 +11,20 @@ import msgspec
 import pytest
 
 from maas_jupyter import schema
+from maas_jupyter.monitoring import rows
+from maas_jupyter.runs import RunStatus
 
 SOURCE = (Path(__file__).parents[2] / "labextension" / "src" / "schema.ts").read_text(encoding="utf-8")
 INTERFACES = dict(re.findall(r"^export interface (\w+) \{\n(.*?)^\}", SOURCE, re.MULTILINE | re.DOTALL))
 UNIONS = dict(re.findall(r"^export type (\w+) = ([^;]+);", SOURCE, re.MULTILINE))
+LITERALS = {
+    "EndpointState": schema.EndpointState,
+    "RunStatus": RunStatus,
+    "VersionState": schema.VersionState,
+}
+STRUCTS = {
+    name: kind for name, kind in vars(rows).items() if isinstance(kind, type) and kind.__module__ == rows.__name__
+}
 NAMES = {str: "string", int: "number", float: "number", bool: "boolean", type(None): "null"}
 
 
@@ -27,22 +37,23 @@ def typescript(kind: Any) -> str:
     if get_origin(kind) is list:
         return f"readonly {typescript(*get_args(kind))}[]"
     if get_origin(kind) is Literal:
-        return next(name for name in UNIONS if getattr(schema, name) == kind)
+        return next(name for name in UNIONS if LITERALS[name] == kind)
     return kind.__name__
 
 
-@pytest.mark.parametrize("name", ["Snapshot", "ModelRow", "VersionRow", "EndpointRow", "TrafficRow", "Sample"])
+@pytest.mark.parametrize("name", STRUCTS)
 def test_interface_has_the_fields_of_the_struct(name):
-    struct = getattr(schema, name)
+    struct = STRUCTS[name]
     hints = get_type_hints(struct)
     fields = dict(re.findall(r"^  readonly (\w+): (.+);$", INTERFACES[name], re.MULTILINE))
     assert fields == {field.encode_name: typescript(hints[field.name]) for field in msgspec.structs.fields(struct)}
 
 
 def test_nothing_else_is_mirrored():
-    assert set(INTERFACES) == {"Snapshot", "ModelRow", "VersionRow", "EndpointRow", "TrafficRow", "Sample"}
+    assert set(INTERFACES) == set(STRUCTS)
+    assert set(UNIONS) == set(LITERALS)
 
 
-@pytest.mark.parametrize("name", ["EndpointState", "VersionState"])
+@pytest.mark.parametrize("name", LITERALS)
 def test_union_has_the_values_of_the_literal(name):
-    assert set(re.findall(r"'([^']*)'", UNIONS[name])) == set(get_args(getattr(schema, name)))
+    assert set(re.findall(r"'([^']*)'", UNIONS[name])) == set(get_args(LITERALS[name]))

@@ -2,24 +2,27 @@ import math
 from collections import Counter
 
 from maas_jupyter.monitoring.history import KEPT, History
-from maas_jupyter.monitoring.scrape import EndpointCounts
+from maas_jupyter.monitoring.scrape import EndpointCounts, VersionCounts
 
 KEY = ("local", "digits")
 
 
-def counts(requests, errors=0, slow=0):
-    return EndpointCounts(
-        by_version=Counter({"1": requests}),
+def version_counts(requests, errors=0, slow=0):
+    return VersionCounts(
         by_code=Counter({"200": requests - errors, "400": errors}),
         buckets=Counter({0.01: requests - slow, 0.1: requests, math.inf: requests}),
     )
+
+
+def counts(requests, errors=0, slow=0):
+    return EndpointCounts({"1": version_counts(requests, errors, slow)})
 
 
 def test_the_first_scrape_is_only_the_base():
     history = History()
     history.add(KEY, 100.0, counts(50))
     assert history.samples(KEY) == []
-    assert history.counts(KEY).requests == 50
+    assert history.counts(KEY).whole.requests == 50
 
 
 def test_a_sample_is_the_difference_of_two_scrapes():
@@ -52,7 +55,23 @@ def test_a_restarted_server_counts_from_zero():
     history.add(KEY, 100.0, counts(50))
     history.add(KEY, 102.0, counts(6))
     assert history.samples(KEY)[0].requests_per_second == 3.0
-    assert history.counts(KEY).requests == 6
+    assert history.counts(KEY).whole.requests == 6
+
+
+def test_versions_have_rates_of_their_own():
+    history = History()
+    assert history.rates(KEY) is None
+    history.add(KEY, 100.0, counts(50))
+    assert history.rates(KEY) is None
+    history.add(KEY, 102.0, EndpointCounts({"1": version_counts(68), "2": version_counts(2)}))
+    assert history.rates(KEY) == {"1": 9.0, "2": 1.0}
+
+
+def test_a_withdrawn_version_makes_no_peak():
+    history = History()
+    history.add(KEY, 100.0, EndpointCounts({"1": version_counts(50), "2": version_counts(1000)}))
+    history.add(KEY, 102.0, EndpointCounts({"2": version_counts(1004)}))
+    assert history.samples(KEY)[0].requests_per_second == 2.0
 
 
 def test_a_clock_set_back_makes_no_sample():
@@ -83,4 +102,4 @@ def test_the_series_is_bounded_and_forgotten_with_its_endpoint():
     assert len(history.samples(KEY)) == KEPT
     history.keep([])
     assert history.samples(KEY) == []
-    assert history.counts(KEY).requests == 0
+    assert history.counts(KEY).whole.requests == 0

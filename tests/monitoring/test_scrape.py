@@ -1,4 +1,5 @@
 import math
+import time
 from collections import Counter
 
 import prometheus_client as prometheus
@@ -6,7 +7,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from maas_jupyter.monitoring.scrape import EndpointCounts, endpoint_metrics, histogram_quantile, parse
+from maas_jupyter.monitoring.rows import ShadowCounts
+from maas_jupyter.monitoring.scrape import (
+    EndpointCounts,
+    VersionCounts,
+    endpoint_metrics,
+    histogram_quantile,
+    parse,
+)
+from maas_jupyter.schema import VersionStatus
 
 
 @pytest.fixture
@@ -19,6 +28,12 @@ def exposed():
     )
     inference = prometheus.Histogram("maas_inference_duration_seconds", "-", ["model", "version"], registry=registry)
     memory = prometheus.Gauge("maas_process_resident_memory_bytes", "-", ["pid"], registry=registry)
+    started = prometheus.Gauge("maas_process_start_time_seconds", "-", ["pid"], registry=registry)
+    started.labels("1").set(time.time() - 90)
+    started.labels("2").set(time.time() - 10)
+    shadow = prometheus.Counter("maas_shadow_requests", "-", ["model", "version", "outcome"], registry=registry)
+    for outcome, number in {"agree": 1170, "disagree": 30, "dropped": 7, "failed": 2}.items():
+        shadow.labels("digits", "3", outcome).inc(number)
     memory.labels("1").set(30_000_000)
     memory.labels("2").set(50_000_000)
     for version, code, seconds in [("1", "200", 0.0005)] * 6 + [("2", "200", 0.005)] * 2 + [("2", "400", 0.05)]:
@@ -30,13 +45,16 @@ def exposed():
     return prometheus.generate_latest(registry).decode()
 
 
-def test_counts_are_read_per_model_and_summed_over_versions_and_protocols(exposed):
+def test_counts_are_read_per_model_and_version_and_summed_over_protocols(exposed):
     reading = parse(exposed)
-    digits = reading.models["digits"]
+    versions = reading.models["digits"]
+    digits = versions.whole
     assert set(reading.models) == {"digits", 'quo"ted'}
     assert reading.memory == 80_000_000
     assert digits.requests == 9
-    assert digits.by_version == {"1": 6, "2": 3}
+    assert {version: each.requests for version, each in versions.items()} == {"1": 6, "2": 3, "3": 0}
+    assert versions["2"].buckets == {0.001: 0, 0.01: 2, 0.1: 3, math.inf: 3}
+    assert versions["3"].copies == ShadowCounts(compared=1200, disagreed=30, failed=2, dropped=7)
     assert digits.by_code == {"200": 8, "400": 1}
     assert digits.buckets == {0.001: 6, 0.01: 8, 0.1: 9, math.inf: 9}
     assert digits.duration_count == 9
@@ -44,7 +62,7 @@ def test_counts_are_read_per_model_and_summed_over_versions_and_protocols(expose
 
 
 def test_client_and_server_errors_are_both_errors(exposed):
-    models = parse(exposed).models
+    models = {name: counts.whole for name, counts in parse(exposed).models.items()}
     assert (models["digits"].client_errors, models["digits"].server_errors, models["digits"].errors) == (1, 0, 1)
     quoted = models['quo"ted']
     assert (quoted.client_errors, quoted.server_errors, quoted.errors) == (0, 1, 1)
@@ -52,7 +70,7 @@ def test_client_and_server_errors_are_both_errors(exposed):
 
 def test_an_empty_text_has_no_models():
     reading = parse("")
-    assert (reading.models, reading.memory) == ({}, None)
+    assert (reading.models, reading.memory, reading.started) == ({}, None, None)
 
 
 def test_metrics_since_the_server_started(exposed):
@@ -61,9 +79,48 @@ def test_metrics_since_the_server_started(exposed):
     assert metrics.p50_ms == pytest.approx(0.75)  # rank 4.5 of the 6 in the first millisecond
     assert metrics.p95_ms == pytest.approx(10 + 90 * 0.55)  # rank 8.55: 0.55 into the one between 10 and 100 ms
     assert metrics.mean_ms == pytest.approx(7, abs=1e-3)
-    assert metrics.by_version == {"1": 6, "2": 3}
     assert metrics.memory_mb == 80
     assert repr(metrics).startswith("digits: 9 requests, 1 errors, p50 0.75 ms")
+
+
+TRAFFIC = [
+    VersionStatus("1", "a", 90, "ready"),
+    VersionStatus("2", "b", 10, "ready"),
+    VersionStatus("3", "c", 0, "ready", shadow=True),
+]
+
+
+def test_versions_are_shown_apart(exposed):
+    metrics = endpoint_metrics("digits", exposed, TRAFFIC)
+    stable, canary, shadow = metrics.versions
+    assert [(row.version, row.share) for row in metrics.versions] == [("1", 0.9), ("2", 0.1), ("3", 0.0)]
+    assert (stable.requests_total, stable.errors_total, stable.shadow) == (6, 0, None)
+    assert (canary.requests_total, canary.errors_total) == (3, 1)
+    assert stable.requests_per_second == pytest.approx(6 / 90, rel=0.05)
+    assert stable.p95_ms < 1 < canary.p50_ms
+    assert shadow.shadow == ShadowCounts(compared=1200, disagreed=30, failed=2, dropped=7)
+    assert shadow.shadow.disagreement == 0.025
+    lines = repr(metrics).splitlines()
+    assert lines[1].startswith("  version 1: 90% of the traffic, 6 requests, 0 errors, 0.06")
+    assert lines[3] == "  version 3: shadow, 30 of 1,200 answers differ (2.5%), 2 failed"
+
+
+def test_the_display_has_a_row_for_each_version(exposed):
+    markup = endpoint_metrics("digits", exposed, TRAFFIC)._repr_mimebundle_()["text/html"]
+    assert "90%" in markup
+    assert "30 of 1,200 answers differ (2.5%), 2 failed" in markup
+    assert "per second" not in endpoint_metrics('quo"ted', exposed)._repr_mimebundle_()["text/html"]
+
+
+def test_what_was_counted_of_versions_that_are_not_listed_is_shown(exposed):
+    (one, two, three) = endpoint_metrics("digits", exposed).versions
+    assert (one.version, one.share, one.requests_total) == ("1", None, 6)
+    assert (two.version, three.shadow) == ("2", None)
+
+
+def test_a_shadow_without_copies_has_no_rate(exposed):
+    (row,) = endpoint_metrics("new", exposed, [VersionStatus("1", "a", 0, "ready", shadow=True)]).versions
+    assert (row.shadow, row.shadow.disagreement, row.share) == (ShadowCounts(), None, None)
 
 
 def test_an_endpoint_without_requests_has_zeros_and_no_latency(exposed):
@@ -109,9 +166,8 @@ def test_a_quantile_lies_in_the_bucket_of_the_true_value_and_grows_with_q(values
     assert histogram_quantile(low, buckets) <= histogram_quantile(high, buckets)
 
 
-def counts(requests, version="1"):
-    return EndpointCounts(
-        by_version=Counter({version: requests}),
+def version_counts(requests):
+    return VersionCounts(
         by_code=Counter({"200": requests}),
         buckets=Counter({0.01: 0, 0.1: requests, math.inf: requests}),
         duration_sum=requests * 0.05,
@@ -119,8 +175,12 @@ def counts(requests, version="1"):
     )
 
 
+def counts(**requests):
+    return EndpointCounts({version.strip("v"): version_counts(number) for version, number in requests.items()})
+
+
 def test_a_difference_keeps_the_empty_buckets():
-    new = counts(8).since(counts(5))
+    new = counts(v1=8).since(counts(v1=5)).whole
     assert new.requests == 3
     assert new.buckets == {0.01: 0, 0.1: 3, math.inf: 3}
     assert 0.01 in new.buckets
@@ -128,13 +188,17 @@ def test_a_difference_keeps_the_empty_buckets():
 
 
 def test_a_new_version_or_code_counts_from_zero():
-    later = counts(5)
-    later.by_code["500"], later.by_version["2"] = 2, 2
-    new = later.since(counts(5))
-    assert new.errors == 2
-    assert new.by_version == {"1": 0, "2": 2}
+    later = counts(v1=5, v2=2)
+    later["1"].by_code["500"] = 2
+    new = later.since(counts(v1=5))
+    assert new.whole.errors == 2
+    assert {version: each.requests for version, each in new.items()} == {"1": 2, "2": 2}
 
 
 def test_a_smaller_total_means_that_the_server_restarted():
-    assert counts(3).since(counts(5)).requests == 3
-    assert counts(9, version="2").since(counts(5, version="1")).requests == 9
+    assert counts(v1=3).since(counts(v1=5)).whole.requests == 3
+    assert counts(v1=3, v2=9).since(counts(v1=5, v2=4)).whole.requests == 12
+
+
+def test_a_version_that_is_gone_says_nothing_of_the_others():
+    assert counts(v2=9).since(counts(v1=50, v2=4)).whole.requests == 5

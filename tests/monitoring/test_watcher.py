@@ -5,7 +5,8 @@ import pytest
 
 from maas_jupyter.errors import Unavailable
 from maas_jupyter.monitoring import WatchedEndpoint, Watcher
-from maas_jupyter.schema import ModelRow, TrafficRow
+from maas_jupyter.monitoring.rows import ModelRow, ShadowCounts, TrafficRow
+from maas_jupyter.schema import VersionStatus
 
 INTERVAL = 0.0  # every request takes a look; tests of the interval say otherwise
 URL = "http://127.0.0.1:1/v2/models/digits"
@@ -28,6 +29,8 @@ class Target:
         self.name = name
         self.state = "ready"
         self.names = ["digits"]
+        self.traffic = [VersionStatus("1", "d1", 100, "ready")]
+        self.more = ""
         self.total = 0
         self.looks = 0
         self.scrape_error = None
@@ -40,12 +43,12 @@ class Target:
         self.gate.wait()
         if self.endpoints_error:
             raise self.endpoints_error
-        return [WatchedEndpoint(name, URL, self.state, "", [TrafficRow("1", 100, "ready")]) for name in self.names]
+        return [WatchedEndpoint(name, URL, self.state, "", self.traffic) for name in self.names]
 
     def metrics_text(self):
         if self.scrape_error:
             raise self.scrape_error
-        return prometheus(self.total)
+        return prometheus(self.total) + self.more
 
 
 class Models:
@@ -91,7 +94,7 @@ def clock():
 
 @pytest.fixture
 def watcher(models, target, clock):
-    return Watcher(models, [target], interval=INTERVAL, clock=clock)
+    return Watcher(models, list, [target], interval=INTERVAL, clock=clock)
 
 
 def test_the_first_snapshot_has_everything_and_a_later_one_what_is_new(watcher, target, models):
@@ -100,7 +103,7 @@ def test_the_first_snapshot_has_everything_and_a_later_one_what_is_new(watcher, 
         assert [model.name for model in first.models] == ["digits"]
         (row,) = first.endpoints
         assert (row.name, row.target, row.url, row.state) == ("digits", "local", URL, "ready")
-        assert row.traffic == [TrafficRow("1", 100, "ready")]
+        assert row.traffic == [TrafficRow("1", 100, "ready", 0, None, None)]
         assert (row.requests_total, row.latest, row.samples) == (0, None, [])
 
         target.total = 10
@@ -126,7 +129,63 @@ def test_the_first_snapshot_has_everything_and_a_later_one_what_is_new(watcher, 
     asyncio.run(session())
 
 
-@pytest.mark.parametrize("cursor", ["", "0badcafe.1.1", "nonsense", "a.b.c", "1.2", f"x.{'9' * 5000}.1"])
+def test_versions_and_shadow_are_shown_apart(watcher, target):
+    target.traffic = [
+        VersionStatus("1", "d1", 90, "ready"),
+        VersionStatus("2", "d2", 10, "loading"),
+        VersionStatus("3", "d3", 0, "ready", shadow=True),
+    ]
+
+    async def session():
+        await watcher.snapshot()
+        target.total = 18
+        target.more = "".join(
+            f'\nmaas_shadow_requests_total{{model="digits",version="3",outcome="{outcome}"}} {number}'
+            for outcome, number in {"agree": 6, "disagree": 2, "dropped": 5, "failed": 1}.items()
+        )
+        (row,) = (await watcher.snapshot()).endpoints
+        assert row.traffic == [
+            TrafficRow("1", 90, "ready", 18, 9.0, None),
+            TrafficRow("2", 10, "loading", 0, 0.0, None),
+            TrafficRow("3", 0, "ready", 0, 0.0, ShadowCounts(compared=8, disagreed=2, failed=1, dropped=5)),
+        ]
+        target.state = "unavailable"
+        (row,) = (await watcher.snapshot()).endpoints
+        assert [each.requests_per_second for each in row.traffic] == [None, None, None]
+
+    asyncio.run(session())
+
+
+def test_runs_are_sent_when_they_changed(models, target, clock):
+    found = []
+    watcher = Watcher(models, lambda: list(found), [target], interval=INTERVAL, clock=clock)
+
+    async def session():
+        first = await watcher.snapshot()
+        assert first.runs == []
+        assert (await watcher.snapshot(first.cursor)).runs is None
+        found.append("a row")
+        second = await watcher.snapshot(first.cursor)
+        assert second.runs == ["a row"]
+        assert (await watcher.snapshot(second.cursor)).runs is None
+        assert (await watcher.snapshot(first.cursor)).runs == ["a row"]
+
+    asyncio.run(session())
+
+
+def test_runs_that_cannot_be_read_are_named_and_hide_nothing_else(models, target):
+    def fail():
+        raise PermissionError("not yours")
+
+    async def session():
+        snapshot = await Watcher(models, fail, [target], interval=INTERVAL).snapshot()
+        assert "not yours" in snapshot.runs_error
+        assert (snapshot.runs, len(snapshot.models), len(snapshot.endpoints)) == (None, 1, 1)
+
+    asyncio.run(session())
+
+
+@pytest.mark.parametrize("cursor", ["", "0badcafe.1.1.1", "nonsense", "a.b.c.d", "1.2", f"x.{'9' * 5000}.1.1"])
 def test_a_foreign_cursor_gives_everything(watcher, cursor):
     async def session():
         for _ in range(3):
@@ -141,7 +200,7 @@ def test_a_foreign_cursor_gives_everything(watcher, cursor):
 
 def test_the_cursor_of_another_run_of_the_extension_gives_everything(watcher, models, target):
     async def session():
-        before = await Watcher(models, [target], interval=INTERVAL).snapshot()
+        before = await Watcher(models, list, [target], interval=INTERVAL).snapshot()
         after = await watcher.snapshot(before.cursor)
         assert after.models is not None
 
@@ -188,7 +247,7 @@ def test_a_failure_is_logged_once_not_at_every_look(watcher, models, caplog):
 
 
 def test_a_hanging_registry_is_not_waited_for_and_is_asked_once(models, target, clock):
-    watcher = Watcher(models, [target], interval=INTERVAL, patience=0.05, clock=clock)
+    watcher = Watcher(models, list, [target], interval=INTERVAL, patience=0.05, clock=clock)
     models.gate.clear()
 
     async def session():
@@ -232,7 +291,7 @@ def test_many_requests_at_once_take_one_look(watcher, models, target):
 
 
 def test_looks_are_only_taken_when_the_last_one_is_old_enough(models, target):
-    watcher = Watcher(models, [target], interval=1000.0)
+    watcher = Watcher(models, list, [target], interval=1000.0)
 
     async def session():
         for _ in range(5):
@@ -309,7 +368,7 @@ def test_metrics_that_are_no_prometheus_text_do_not_break_the_snapshot(watcher, 
 
 def test_a_hanging_target_does_not_hold_up_the_others(models, target, clock):
     hanging = Target("far")
-    watcher = Watcher(models, [hanging, target], interval=INTERVAL, patience=0.05, clock=clock)
+    watcher = Watcher(models, list, [hanging, target], interval=INTERVAL, patience=0.05, clock=clock)
 
     async def session():
         assert {row.state for row in (await watcher.snapshot()).endpoints} == {"ready"}
@@ -349,7 +408,7 @@ def test_an_endpoint_that_is_gone_takes_its_samples_with_it(watcher, target):
 def test_targets_come_and_go(models, target, clock):
     other = Target("gpu")
     sources = [target]
-    watcher = Watcher(models, sources, interval=INTERVAL, clock=clock)
+    watcher = Watcher(models, list, sources, interval=INTERVAL, clock=clock)
 
     async def session():
         assert [row.target for row in (await watcher.snapshot()).endpoints] == ["local"]
@@ -370,7 +429,7 @@ def test_targets_come_and_go(models, target, clock):
 def test_a_target_that_is_disconnected_while_it_is_looked_at(models, target, clock):
     slow = Target("gpu")
     sources = [target, slow]
-    watcher = Watcher(models, sources, interval=INTERVAL, patience=0.05, clock=clock)
+    watcher = Watcher(models, list, sources, interval=INTERVAL, patience=0.05, clock=clock)
     slow.gate.clear()
 
     async def session():

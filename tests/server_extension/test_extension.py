@@ -89,7 +89,8 @@ async def test_requests_to_the_model_server_show_in_the_snapshot(jp_fetch, targe
     first = await snapshot_of(jp_fetch)
     row = the_endpoint(first)
     assert (row["name"], row["target"], row["url"], row["state"]) == ("square", "local", endpoint.url, "ready")
-    assert row["traffic"] == [{"version": "1", "weight": 100, "state": "ready"}]
+    (traffic,) = row["traffic"]
+    assert (traffic["version"], traffic["weight"], traffic["state"], traffic["shadow"]) == ("1", 100, "ready", None)
     assert (row["requests_total"], row["latest"]) == (0, None)
 
     ask(endpoint, 5)
@@ -103,8 +104,11 @@ async def test_requests_to_the_model_server_show_in_the_snapshot(jp_fetch, targe
     assert sample["requests_per_second"] > sample["errors_per_second"] > 0
     assert 0 < sample["p50_ms"] <= sample["p95_ms"]
 
-    metrics = endpoint_metrics("square", endpoint.metrics_text())
-    assert (metrics.requests_total, metrics.errors_total, metrics.by_version) == (6, 1, {"1": 6})
+    assert row["traffic"][0]["requests_total"] == 6
+    assert row["traffic"][0]["requests_per_second"] == sample["requests_per_second"]
+    metrics = endpoint_metrics("square", endpoint.metrics_text(), endpoint.traffic)
+    assert (metrics.requests_total, metrics.errors_total) == (6, 1)
+    assert [(row.version, row.requests_total, row.share) for row in metrics.versions] == [("1", 6, 1.0)]
     assert metrics.by_code == {"200": 5, "400": 1}
     assert 0 < metrics.p50_ms <= metrics.p95_ms <= metrics.p99_ms
     assert metrics.memory_mb > 10
@@ -117,7 +121,7 @@ async def test_a_killed_server_shows_as_unavailable_until_it_is_back(jp_fetch, t
     dead = await look_until(jp_fetch, lambda snapshot: the_endpoint(snapshot)["state"] != "ready")
     row = the_endpoint(dead)
     assert (row["state"], row["latest"], row["requests_total"]) == ("unavailable", None, 3)
-    assert "does not answer" in row["reason"]
+    assert "is gone" in row["reason"]
     assert dead["registry_error"] is None
 
     ask(target.publish("square", "2", bundle.folder), 1)

@@ -8,8 +8,9 @@ from tornado.httpclient import HTTPClientError
 from traitlets.config import Config
 
 from maas_jupyter.errors import InvalidInput, MaasError, NotFound, Unauthorized, Unavailable
-from maas_jupyter.monitoring import WatchedEndpoint, Watcher
-from maas_jupyter.schema import ModelRow, Snapshot, TrafficRow, VersionRow
+from maas_jupyter.monitoring import RecentRuns, WatchedEndpoint, Watcher
+from maas_jupyter.monitoring.rows import ModelRow, Snapshot, VersionRow
+from maas_jupyter.schema import VersionStatus
 from maas_jupyter.server_extension.handlers import MaasHandler, add_handlers
 
 BASE_URL = "/user/a.b%40c/"
@@ -31,7 +32,7 @@ class OneEndpoint:
     name = "local"
 
     def endpoints(self):
-        return [WatchedEndpoint("digits", "http://127.0.0.1:1", "ready", "", [TrafficRow("1", 100, "ready")])]
+        return [WatchedEndpoint("digits", "http://127.0.0.1:1", "ready", "", [VersionStatus("1", "d1", 100, "ready")])]
 
     def metrics_text(self):
         return 'maas_requests_total{model="digits",version="1",protocol="v2",code="200"} 3'
@@ -49,9 +50,10 @@ def jp_server_config():
 
 
 @pytest.fixture
-def serverapp(jp_serverapp):
-    watcher = Watcher(lambda: [ModelRow("digits", 1.0, [VERSION])], [OneEndpoint()], interval=0.0)
-    add_handlers(jp_serverapp.web_app, watcher)
+def serverapp(jp_serverapp, maas_home):
+    models = [ModelRow("digits", 1.0, [VERSION])]
+    watcher = Watcher(lambda: models, RecentRuns(maas_home), [OneEndpoint()], interval=0.0)
+    add_handlers(jp_serverapp.web_app, watcher, maas_home)
     return jp_serverapp
 
 
