@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+import contextlib
 import os
+import shutil
+import subprocess
 
 import pytest
 
@@ -45,3 +48,35 @@ def stop_server(home):
 def child_environment(home):
     """The environment of a process that shares the home."""
     return {**os.environ, "MAAS_HOME": str(home)}
+
+
+@pytest.fixture
+def small_disk(request, tmp_path):
+    """A file system of its own, of one megabyte or the module's ``DISK_SIZE``."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    size = getattr(request.module, "DISK_SIZE", "1m")
+    if not shutil.which("mount"):
+        pytest.skip("A small disk cannot be mounted here.")
+    command = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", disk]
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode:
+        pytest.skip(f"A small disk cannot be mounted here: {done.stderr.strip()}")
+    yield disk
+    subprocess.run(["umount", "-l", disk], check=True)
+
+
+@pytest.fixture
+def fill():
+    """Return a function that fills a disk to its last byte and gives the file to delete for room."""
+
+    def fill(disk):
+        filler = disk / "filler"
+        with filler.open("wb", buffering=0) as file:
+            for size in (4096, 1):
+                with contextlib.suppress(OSError):
+                    while True:
+                        file.write(b"x" * size)
+        return filler
+
+    return fill

@@ -24,7 +24,12 @@ log = logging.getLogger(__name__)
 
 
 def create_app(
-    home: Path, tokens: str | Sequence[Token], *, limits: Limits | None = None, threads: int = 1
+    home: Path,
+    tokens: str | Sequence[Token],
+    *,
+    limits: Limits | None = None,
+    threads: int = 1,
+    load_seconds: float = 300.0,
 ) -> Starlette:
     """Make an application that serves the models of a folder and administers them itself.
 
@@ -42,6 +47,8 @@ def create_app(
         What one client may ask.
     threads : int
         Threads of one run.
+    load_seconds : float
+        How long a bundle may take to load before it counts as one that hangs, and is quarantined.
 
     Returns
     -------
@@ -53,8 +60,8 @@ def create_app(
     from maas_jupyter.serving.control.plane import ControlPlane
 
     limits = limits or Limits()
-    repository = ModelRepository(home, Metrics(), limits=limits, threads=threads)
-    control = ControlPlane(home, repository)
+    repository = ModelRepository(home, Metrics(), limits=limits, threads=threads, load_seconds=load_seconds)
+    control = ControlPlane(home, repository, load_seconds=load_seconds)
 
     async def reconcile() -> None:
         try:

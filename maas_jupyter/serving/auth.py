@@ -123,7 +123,7 @@ def read_tokens(path: Path) -> list[Token]:
                 )
             lines = file.read().splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"The token file {path} cannot be read: {error}", hint="Name another one.") from error
+        raise UsageError(f"The token file {path} cannot be read: {_why(error)}.", hint="Name another one.") from error
     found: dict[str, Token] = {}
     for number, line in enumerate(lines, 1):
         words = line.partition("#")[0].split()
@@ -147,6 +147,10 @@ def read_tokens(path: Path) -> list[Token]:
     return list(found.values())
 
 
+def _why(error: OSError | UnicodeDecodeError) -> str:
+    return (error.strerror or str(error)) if isinstance(error, OSError) else "it is no text in UTF-8"
+
+
 def make_tokens(path: Path) -> list[Token]:
     """Write a token file with one token of each role, which only its owner can read, and return them.
 
@@ -157,9 +161,10 @@ def make_tokens(path: Path) -> list[Token]:
     """
     tokens = [Token("admin", "admin", new_token()), Token("predict", "predict", new_token())]
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
         with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
             file.write(_HEADER + "".join(f"{each.role} {each.name} {each.token}\n" for each in tokens))
     except OSError as error:
-        raise UsageError(f"The token file {path} cannot be written: {error}", hint="Name another one.") from error
+        raise UsageError(
+            f"The token file {path} cannot be written: {_why(error)}.", hint="Name another one."
+        ) from error
     return tokens

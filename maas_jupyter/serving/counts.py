@@ -14,13 +14,22 @@ from msgspec import Struct, field
 
 #: Upper bounds of durations in seconds: six steps in each decade from 0.1 ms to 10 s.
 SECONDS = (
-    *(step * 10.0**decade for decade in range(-4, 1) for step in (1.0, 1.5, 2.0, 3.0, 5.0, 7.0)),
+    # Read, not multiplied: 7 * 0.0001 is 0.0007000000000000001.
+    *(float(f"{step}e{decade}") for decade in range(-4, 1) for step in (1.0, 1.5, 2.0, 3.0, 5.0, 7.0)),
     10.0,
 )
 #: Upper bounds of rows in a batch: exact up to 16.
 ROWS = (*(float(rows) for rows in range(1, 17)), 24.0, 32.0, 48.0, 64.0, 96.0, 128.0, 256.0, 512.0, 1024.0)
 
 _STARTED = time.time()
+
+
+def _start() -> None:
+    global _STARTED
+    _STARTED = time.time()
+
+
+os.register_at_fork(after_in_child=_start)
 
 #: Model and version.
 Served = tuple[str, str]

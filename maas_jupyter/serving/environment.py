@@ -4,15 +4,32 @@ from __future__ import annotations
 
 import os
 import sysconfig
+from collections.abc import Iterable
 from pathlib import Path
 
 import maas_jupyter
 
+#: Of glibc's malloc. Few arenas: with one per thread the freed memory of each would stay with the process. What a run
+#: frees is kept for the next up to 64 MB: given back to the system each time, an encoder's batch cost 10 % in page
+#: faults.
+_ALLOCATOR = {
+    "MALLOC_ARENA_MAX": "2",
+    "MALLOC_TRIM_THRESHOLD_": str(64 * 2**20),
+    "MALLOC_MMAP_THRESHOLD_": str(32 * 2**20),
+}
 
-def child_environment() -> dict[str, str]:
-    """Return an environment in which a new interpreter finds this package, and nothing in its working directory."""
-    # Few allocator arenas: with one per thread the freed memory of each would stay with the process.
-    environment = {**os.environ, "MALLOC_ARENA_MAX": "2", "PYTHONSAFEPATH": "1", "PYTHONUNBUFFERED": "1"}
+
+def child_environment(*, without: Iterable[str] = ()) -> dict[str, str]:
+    """Return an environment in which a new interpreter finds this package, and nothing in its working directory.
+
+    Parameters
+    ----------
+    without : iterable of str
+        Variables that are none of its business.
+    """
+    environment = {**os.environ, **_ALLOCATOR, "PYTHONSAFEPATH": "1", "PYTHONUNBUFFERED": "1"}
+    for name in without:
+        environment.pop(name, None)
     root = Path(maas_jupyter.__file__).parent.parent
     if root not in (Path(sysconfig.get_path("purelib")), Path(sysconfig.get_path("platlib"))):
         environment["PYTHONPATH"] = os.pathsep.join([str(root), *filter(None, [environment.get("PYTHONPATH")])])

@@ -103,7 +103,10 @@ class ServerOptions(Struct, frozen=True, kw_only=True):
         try:
             return str(ipaddress.ip_address("127.0.0.1" if self.host == "localhost" else self.host))
         except ValueError as error:
-            raise UsageError(f"'{self.host}' is not an IP address.", hint="Use --host 127.0.0.1.") from error
+            raise UsageError(
+                f"'{self.host}' is not an IP address.",
+                hint="Use --host 127.0.0.1 for this machine alone, --host 0.0.0.0 for all of its addresses.",
+            ) from error
 
     def check(self) -> None:
         """Refuse what cannot be or would lay the server open.
@@ -115,14 +118,24 @@ class ServerOptions(Struct, frozen=True, kw_only=True):
         """
         for name in ("port", "grpc_port"):
             if not 0 <= (getattr(self, name) or 0) <= 65535:
-                raise UsageError(f"{getattr(self, name)} is not a port.", hint="Use 0 for a free one.")
-        if self.workers < 1 or self.threads < 0 or not 0 < self.load_seconds < 1e9:
-            raise UsageError(
-                "A server needs at least one worker and thread, and time to load.",
-                hint="Leave out --workers, --threads and --load-seconds, or give greater ones.",
-            )
+                raise UsageError(
+                    f"--{name.replace('_', '-')} {getattr(self, name)} is not a port.",
+                    hint="Ports go from 1 to 65535; 0 takes a free one.",
+                )
+        for option, value, wrong, otherwise in (
+            ("workers", self.workers, self.workers < 1, "one for each processor core"),
+            ("threads", self.threads, self.threads < 0, "the cores shared out among the workers"),
+            ("load-seconds", self.load_seconds, not 0 < self.load_seconds < 1e9, "300"),
+        ):
+            if wrong:
+                raise UsageError(
+                    f"--{option} {value} cannot be.", hint=f"Give a greater one, or leave it out: {otherwise}."
+                )
         if bool(self.tls_cert) != bool(self.tls_key):
-            raise UsageError("TLS needs a certificate and its key.", hint="Give --tls-cert and --tls-key.")
+            there, other = ("--tls-cert", "--tls-key") if self.tls_cert else ("--tls-key", "--tls-cert")
+            raise UsageError(
+                f"{there} is given without {other}; TLS needs the certificate and its key.", hint=f"Add {other} FILE"
+            )
         exposed = not ipaddress.ip_address(self.address).is_loopback
         missing = [
             option

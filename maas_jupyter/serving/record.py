@@ -12,6 +12,18 @@ from maas_jupyter.schema import ServerRecord
 ALREADY_RUNS = 75
 
 
+def make_home(home: Path) -> None:
+    """Make a server's folder and the one that it lies in, each for its owner alone; one that exists stays as it is.
+
+    Raises
+    ------
+    OSError
+        If it cannot be made.
+    """
+    for folder in (home.parent, home):
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+
 def record_path(home: Path) -> Path:
     """Return the path of the record."""
     return home / "server.json"

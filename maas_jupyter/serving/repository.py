@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 from maas_jupyter.errors import BundleError, MaasError, NotFound, Unavailable, nearest
 from maas_jupyter.schema import Manifest, ModelStatus, ServedModel, ServedVersion, VersionStatus
 from maas_jupyter.serving.batching import Batcher
+from maas_jupyter.serving.control.base import LoadHangs
 from maas_jupyter.serving.counts import Counts
 from maas_jupyter.serving.metrics import Metrics
 from maas_jupyter.serving.options import Limits
@@ -32,10 +33,6 @@ LOADING = 2
 T = TypeVar("T")
 
 log = logging.getLogger(__name__)
-
-
-class LoadHangs(BundleError):
-    """A bundle does not load within its time; the thread that loads it cannot be ended."""
 
 
 class LoadedVersion:

@@ -214,7 +214,7 @@ def workers_section(folder: Path, options: argparse.Namespace) -> None:
 
 
 def memory_section(folder: Path, options: argparse.Namespace) -> None:
-    """Supervisor and one worker with the perceptron, after some thousand requests."""
+    """All processes of a server with one worker and the perceptron, after some thousand requests."""
     bundle = make_perceptron(folder / "perceptron")
     for name, more in (("HTTP alone", ()), ("HTTP and gRPC", ("--grpc-port", "0"))):
         home = folder / f"memory-{len(more)}"
@@ -225,7 +225,7 @@ def memory_section(folder: Path, options: argparse.Namespace) -> None:
             time.sleep(1.5)  # a process that loaded the bundle to try it has ended by then
             found = memory(record.pid)
         parts = " + ".join(f"{megabytes:.0f}" for megabytes in found.values())
-        say(f"memory, one worker, {name}: {sum(found.values()):.0f} MB = supervisor and worker {parts} (at most 90)")
+        say(f"memory, one worker, {name}: {sum(found.values()):.0f} MB = {parts} of its processes (at most 90)")
 
 
 def restart_section(folder: Path, options: argparse.Namespace) -> None:

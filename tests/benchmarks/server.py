@@ -46,10 +46,12 @@ def wait(home: Path, process: subprocess.Popen[bytes]) -> ServerRecord:
 
 
 def memory(pid: int) -> dict[int, float]:
-    """Return the memory of a process and its children in MB, each page that they share counted once (PSS)."""
-    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    found = {}
-    for process in (pid, *map(int, children)):
+    """Return the memory of a process and its descendants in MB, each page that they share counted once (PSS)."""
+    found: dict[int, float] = {}
+    waiting = [pid]
+    while waiting:
+        process = waiting.pop(0)
+        waiting += map(int, Path(f"/proc/{process}/task/{process}/children").read_text().split())
         rows = Path(f"/proc/{process}/smaps_rollup").read_text().splitlines()
         found[process] = next(int(row.split()[1]) for row in rows if row.startswith("Pss:")) / 1024
     return found

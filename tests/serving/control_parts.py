@@ -36,6 +36,9 @@ class Moody:
         if self.mood == "abort once in the server" and not PROBED and (FOLDER / "once").exists():
             (FOLDER / "once").unlink()
             os.abort()
+        if self.mood == "refuse once in the server" and not PROBED and (FOLDER / "once").exists():
+            (FOLDER / "once").unlink()
+            raise BundleError("It refuses: short of memory.")
         if self.mood == "hang in the server" and not PROBED:
             time.sleep(1000)
         if self.mood == "exit":
@@ -66,7 +69,7 @@ class Moody:
         if self.mood == "slow":
             (FOLDER / "runs").open("a").close()
             time.sleep(1000)
-        if self.mood == "abort once in the server":
+        if self.mood.endswith("once in the server"):
             rows = len(inputs["x"])
             return {"label": np.zeros(rows, np.int64), "scores": np.zeros((rows, 3), np.float32)}
         raise BundleError("It only loads.")
@@ -96,8 +99,8 @@ class Moods:
     def are(self, mood):
         (self._folder / "mood").write_text(mood)
 
-    def will_abort_once(self):
-        """Let the next server that loads it in the mood for that abort."""
+    def will_once(self):
+        """Let the next server that loads it in the mood for that abort or refuse."""
         (self._folder / "once").touch()
 
     def runs(self):

@@ -37,6 +37,22 @@ def exists(pid):
         return False
 
 
+def children(pid):
+    """Return the ids of a process's children; none of one that is gone."""
+    try:
+        return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    except OSError:
+        return []
+
+
+def command(pid):
+    """Return the command line of a process; empty of one that is gone."""
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_text()
+    except OSError:
+        return ""
+
+
 class Server:
     """A server that is started with a command line."""
 
@@ -71,8 +87,13 @@ class Server:
 
     def workers(self):
         """Return the ids of the worker processes."""
-        pid = self.process.pid
-        return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+        found = children(self.process.pid)
+        return [*(pid for pid in found if pid != self.forkserver()), *children(self.forkserver())]
+
+    def forkserver(self):
+        """Return the id of the process that forks workers; None where there is none."""
+        found = (pid for pid in children(self.process.pid) if "forkserver" in command(pid))
+        return next(found, None)
 
     def client(self):
         return ServingClient(self.record.url, self.record.token)

@@ -238,16 +238,28 @@ def test_a_file_of_any_bytes_hides_no_other(tmp_path, data):
 def test_what_is_needed_is_unknown_where_a_history_cannot_be_read(tmp_path):
     desired = DesiredState(tmp_path)
     served = {name: desired.commit(name, "publish", model("1", name), by="me") for name in ("bad", "digits")}
-    assert desired.kept("bad", served["bad"]) == {"digest of 1"}
+    assert desired.kept("bad", served["bad"]) == ({"digest of 1"}, True)
     path = tmp_path / "history" / "bad.jsonl"
     with path.open("ab") as file:
         file.write(b'{"revision":2,"of":"a newer version"}\n')
     assert desired.recover() == (served, {}, None)
-    assert desired.kept("bad", served["bad"]) is None
+    assert desired.kept("bad", served["bad"]) == ({"digest of 1"}, False)
     path.unlink()
     path.mkdir()  # stands for any error of the disk
     assert desired.recover() == (served, {}, None)
-    assert desired.kept("bad", served["bad"]) is None
+    assert desired.kept("bad", served["bad"]) == ({"digest of 1"}, False)
+
+
+def test_a_line_that_cannot_be_read_needs_the_bundles_that_it_names(tmp_path):
+    desired = DesiredState(tmp_path)
+    first = desired.commit("digits", "publish", model("1"), by="me")
+    named = {"ab" * 32, "0" * 64}
+    line = '{"revision":2,"of":"a newer version","digests":' + str(sorted(named)).replace("'", '"') + "}\n"
+    with (tmp_path / "history" / "digits.jsonl").open("a") as file:
+        file.write(line)
+    assert desired.kept("digits", first) == ({"digest of 1", *named}, True)
+    assert desired.kept("digits", None) == (named, True)
+    assert desired.recover() == ({"digits": first}, {}, {"digits": {"digest of 1", *named}})
 
 
 def test_a_withdrawn_model_keeps_no_bundles(tmp_path):
@@ -354,33 +366,8 @@ def test_a_writer_that_is_killed_again_and_again_loses_nothing_that_it_said(tmp_
             assert bool(traffic.entered(entries)) == (name in models)
 
 
-@pytest.fixture
-def small_disk(tmp_path):
-    """A file system of its own, of 256 KB."""
-    mount = tmp_path / "disk"
-    mount.mkdir()
-    done = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", mount], capture_output=True, text=True)
-    if done.returncode:
-        pytest.skip(f"a small disk cannot be mounted here: {done.stderr.strip()}")
-    yield mount
-    subprocess.run(["umount", mount], check=True)
-
-
-def fill(disk):
-    """Fill a disk to its last byte; returns the file to delete for room."""
-    filler = disk / "filler"
-    with filler.open("wb", buffering=0) as file:
-        for size in (4096, 1):
-            try:
-                while True:
-                    file.write(b"x" * size)
-            except OSError:
-                pass
-    return filler
-
-
 @pytest.mark.parametrize("known", [True, False])
-def test_a_full_disk_changes_nothing(small_disk, known):
+def test_a_full_disk_changes_nothing(small_disk, fill, known):
     desired = DesiredState(small_disk)
     if known:
         desired.commit("digits", "publish", model("1"), by="me")
@@ -394,7 +381,7 @@ def test_a_full_disk_changes_nothing(small_disk, known):
     assert desired.commit("digits", "publish", model("3"), by="me").revision == (2 if known else 1)
 
 
-def test_a_disk_that_is_full_at_a_start_loses_nothing_of_an_unfinished_change(small_disk):
+def test_a_disk_that_is_full_at_a_start_loses_nothing_of_an_unfinished_change(small_disk, fill):
     desired = DesiredState(small_disk)
     first = desired.commit("digits", "publish", model("1"), by="me")
     second = model("2", revision=2)

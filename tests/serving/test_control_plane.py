@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 from bundles import Bundles, linear_softmax
 from control_parts import Moods, place, quarantined
-from test_control_desired import fill, small_disk  # noqa: F401
 
 from maas_jupyter import schema
 from maas_jupyter.errors import BundleError, Conflict, InvalidInput, NotFound, Unavailable
 from maas_jupyter.schema import ChangeRequest, ProbeRecord, PublishRequest, ServedModel, ServedVersion
+from maas_jupyter.serving.control import loading
 from maas_jupyter.serving.control.plane import ControlPlane
 from maas_jupyter.serving.control.quarantine import PROBES
 from maas_jupyter.serving.metrics import Metrics
@@ -28,10 +28,10 @@ ASKED = ChangeRequest("ada", "because")
 class Server:
     """A control plane over one repository, as an application that another host mounts has it."""
 
-    def __init__(self, home, **options):
+    def __init__(self, home, load_seconds=300.0, **options):
         self.home = home
-        self.repository = ModelRepository(home, Metrics())
-        self.plane = ControlPlane(home, self.repository, **options)
+        self.repository = ModelRepository(home, Metrics(), load_seconds=load_seconds)
+        self.plane = ControlPlane(home, self.repository, load_seconds=load_seconds, **options)
         self.bundles = Bundles(home.parent / "made" / str(id(self)))
 
     def bundle(self, scale=1.0, **fields):
@@ -420,6 +420,73 @@ def test_quarantine_of_a_bundle_that_a_worker_died_of(server_home, moods):
     scenario(server_home, restart)
 
 
+def test_what_does_not_load_at_a_start_is_tried_again_until_it_does(server_home, moods, monkeypatch):
+    monkeypatch.setattr(loading, "RETRY_SECONDS", 0.001)
+
+    async def publish(server):
+        await server.publish("1", server.bundle(runtime="moody"))
+
+    scenario(server_home, publish)
+
+    async def restart(server):
+        assert await server.states() == {"1": "failed"}
+        moods.are("fine")
+        while await server.states() != {"1": "ready"}:
+            await asyncio.sleep(0.001)
+        assert server.weights() == {"1": 100}
+        assert await server.actions() == ["publish"]
+        loads = moods.loads()
+        for _ in range(20):
+            await asyncio.sleep(0.001)
+        assert (set(loads), moods.loads()) == ({"server"}, [])  # and not once it has
+
+    moods.are("refuse in the server")
+    moods.loads()
+    scenario(server_home, restart)
+
+
+@pytest.mark.parametrize("change", ["unpublish", "unload"])
+def test_what_is_no_longer_to_serve_is_not_tried_again(server_home, moods, monkeypatch, change):
+    monkeypatch.setattr(loading, "RETRY_SECONDS", 0.001)
+
+    async def publish(server):
+        await server.publish("1", server.bundle(runtime="moody"))
+
+    scenario(server_home, publish)
+
+    async def restart(server):
+        if change == "unload":
+            await server.plane.unload("digits", "me")
+        else:
+            await server.unpublish()
+        while server.plane._loading._retries:
+            await asyncio.sleep(0.001)
+        moods.loads()
+        for _ in range(20):
+            await asyncio.sleep(0.001)
+        assert moods.loads() == []
+
+    moods.are("refuse in the server")
+    scenario(server_home, restart)
+
+
+def test_a_load_that_hangs_in_the_server_alone_is_quarantined(server_home, moods, monkeypatch):
+    monkeypatch.setattr(loading, "RETRY_SECONDS", 0.001)
+
+    async def play(server):
+        await server.publish("1")
+        moods.are("hang in the server")
+        digest = server.bundle(2, runtime="moody")
+        with pytest.raises(BundleError, match="within 2 s"):
+            await server.publish("2", digest)
+        # Nothing needs a bundle whose publish failed; what is quarantined stays on record all the same.
+        assert "within 2 s" in quarantined(server_home, digest)
+        assert await server.states() == {"1": "ready", "2": "failed"}
+        assert server.weights() == {"1": 100}
+
+    scenario(server_home, play, load_seconds=2.0)
+
+
 def test_a_version_that_failed_at_the_start_does_not_stop_traffic_changes(server_home, moods):
     async def play(server):
         await server.publish("1", server.bundle(runtime="moody"))
@@ -605,6 +672,47 @@ def test_a_history_that_becomes_unreadable_keeps_what_it_needed(server_home):
     scenario(server_home, play)
 
 
+def test_what_serves_stays_where_the_history_became_unreadable(server_home):
+    async def play(server):
+        await server.publish("1")
+        path = server_home / "history" / "digits.jsonl"
+        path.write_bytes(path.read_bytes() + b'{"revision":2,"of":"a newer version"}\n')
+        await server.publish("2")
+        await server.publish("3")
+        assert {row.digest for row in (await server.plane.model_status("digits")).versions} <= server.stored()
+        assert len(server.stored()) == 3
+
+    scenario(server_home, play)
+
+
+def test_a_line_that_cannot_be_read_keeps_the_bundles_that_it_names_and_no_others(server_home, caplog):
+    async def play(server):
+        for number in range(1, 9):
+            await server.publish(str(number))
+        await server.publish("9", name="other")
+
+    scenario(server_home, play)
+    path = server_home / "history" / "digits.jsonl"
+    named = "ab" * 32
+    path.write_bytes(path.read_bytes() + b'{"revision":9,"uses":["%s"]}\n' % named.encode())
+    (server_home / "bundles" / named).mkdir()
+    (server_home / "bundles" / ("cd" * 32)).mkdir()
+
+    async def restart(server):
+        assert named in server.stored()
+        assert "cd" * 32 not in server.stored()
+        assert "digits has a line that this version cannot read: every bundle that it names is kept" in caplog.text
+        (row,) = (await server.plane.model_status("other")).versions
+        await server.unpublish("other")
+        assert row.digest not in server.stored()
+        (row,) = (await server.plane.model_status("digits")).versions
+        assert {named, row.digest} <= server.stored()
+        await server.publish("1")
+        assert {named, row.digest} <= server.stored()
+
+    scenario(server_home, restart)
+
+
 def test_a_bundle_that_cannot_be_deleted_does_not_undo_a_change(server_home, monkeypatch):
     async def play(server):
         await server.publish("1")
@@ -760,7 +868,7 @@ def test_a_start_before_the_workers(server_home):
 # -- the disk, the log, the end ---------------------------------------------------------------------------------------
 
 
-def test_a_full_disk(small_disk):  # noqa: F811
+def test_a_full_disk(small_disk, fill):
     home = small_disk / "home"
 
     async def play(server):

@@ -217,6 +217,40 @@ def test_probes_wait_for_one_another_beyond_a_number(server_home, bundles, moods
     assert ended == [slow, quick]
 
 
+def test_probes_that_may_hang_hold_up_no_others(server_home, bundles, moods, monkeypatch):
+    for name, value in {"PROBES": 1, "SLOW_PROBES": 2, "SLOW_SECONDS": 0.01}.items():
+        monkeypatch.setattr(f"maas_jupyter.serving.control.quarantine.{name}", value)
+    digests = [place(server_home, bundles.make(linear_softmax(scale), runtime="moody")) for scale in (1, 2, 3, 4, 5)]
+
+    async def scenario():
+        quarantine = Quarantine(server_home, BundleStore(server_home), load_seconds=30)
+        moods.are("hang")
+        hanging = []
+        for digest in digests[:2]:
+            hanging.append(asyncio.create_task(quarantine.probe(digest)))
+            pids = moods.pids()
+            while moods.pids() == pids or len(moods.pids()) < 2:
+                await asyncio.sleep(0.01)
+        moods.are("fine")
+        await quarantine.probe(digests[2])
+        moods.are("hang")  # one more than there is room for beside the quick ones
+        hanging.append(asyncio.create_task(quarantine.probe(digests[3])))
+        pids = moods.pids()
+        while moods.pids() == pids:
+            await asyncio.sleep(0.01)
+        moods.are("fine")
+        waiting = asyncio.create_task(quarantine.probe(digests[4]))
+        await asyncio.sleep(0.05)
+        assert not waiting.done()
+        hanging[2].cancel()
+        await waiting
+        for task in hanging:
+            task.cancel()
+        await asyncio.gather(*hanging, return_exceptions=True)
+
+    asyncio.run(scenario())
+
+
 def test_forget_and_sweep(quarantine, server_home, bundles):
     good = place(server_home, bundles.make(linear_softmax()))
     bad = place(server_home, bundles.write(b"", linear_softmax()[1]))

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import html
+import os
 import re
+import subprocess
 from html.parser import HTMLParser
 
 import jsonschema
 import pytest
+from bundles import Bundles, linear_softmax
 from starlette.routing import Route
 
 from maas_jupyter.serving.app import create_app
@@ -156,3 +160,70 @@ def test_where_it_is_mounted_it_says_so(tmp_path, path):
 
     host = TestClient(Starlette(routes=[Mount("/models", create_app(tmp_path, TOKEN))]))
     assert '"/models' in host.get(f"/models{path}").text
+
+
+# -- the lines for a shell --------------------------------------------------------------------------------------------
+
+
+def shell_lines(rest):
+    found = re.findall(r"<pre>(curl .*?|printf .*?)</pre>", rest.http.get("/docs").text, re.S)
+    return [html.unescape(line) for line in found]
+
+
+def in_shell(line, **variables):
+    return subprocess.run(["bash", "-c", line], capture_output=True, text=True, env={**os.environ, **variables})
+
+
+def test_every_line_runs_and_none_shows_the_token_to_others(rest, tmp_path):
+    curl = tmp_path / "curl"
+    curl.write_text('#!/bin/sh\nprintf "%s\\n" "$@"\nprintf "stdin: "; cat\n')
+    curl.chmod(0o755)
+    lines = shell_lines(rest)
+    assert len(lines) > 20
+    for line in lines:
+        variables = {name: f"a-{name.lower()}" for name in re.findall(r"\$\{?([A-Z_]+)", line)} | {"TOKEN": "secret"}
+        done = in_shell(line, **{**variables, "PATH": f"{tmp_path}:{os.environ['PATH']}"})
+        assert done.returncode == 0, done.stderr
+        words, _, given = done.stdout.partition("stdin: ")
+        assert "secret" not in words
+        assert "{" not in next(word for word in words.splitlines() if word.startswith("a-url/"))
+        assert ("-H\n@-\n" in words) == (given == "Authorization: Bearer secret")
+
+
+def test_lines_that_ask_a_model_are_answered(rest):
+    answered = set()
+    for line in shell_lines(rest):
+        route = re.search(r'"\$URL(\S+)"', line)[1]
+        if re.fullmatch(r"/v2/models/\${MODEL}(/versions/\${VERSION})?/infer", route) or (
+            re.fullmatch(r"/v1/models/\${MODEL}(/versions/\${VERSION})?:predict", route)
+        ):
+            done = in_shell(
+                line, URL=f"http://{rest.address}", TOKEN="the-token-of-a-reader", MODEL="digits", VERSION="1"
+            )
+            assert '"scores"' in done.stdout, (line, done)
+            answered.add(route)
+    assert len(answered) == 4
+
+
+def test_a_bundle_is_sent_and_published_by_the_lines(rest):
+    folder = rest.bundles.make(linear_softmax(21))
+    variables = {
+        "URL": f"http://{rest.address}",
+        "TOKEN": "the-token-of-an-admin",
+        "DIGEST": Bundles.digest(folder),
+        "UPLOAD_OFFSET": "0",
+        "MODEL": "by-hand",
+    }
+    lines = {re.search(r'curl -X (\w+) "\$URL(\S+)"', line).groups(): line for line in shell_lines(rest)}
+
+    def run(method, path, **more):
+        line = lines[method, path].replace("0" * 64, variables["DIGEST"]).replace('"canary": 10', '"canary": null')
+        environment = {**os.environ, **variables, **more}
+        done = subprocess.run(["bash", "-c", line], capture_output=True, text=True, cwd=folder, env=environment)
+        assert '"error"' not in done.stdout, done.stdout
+        return done.stdout
+
+    for name in ("maas.json", "model.onnx"):
+        assert '"complete":true' in run("PATCH", "/maas/v1/bundles/${DIGEST}/files/${FILE}", FILE=name)
+    rest.http.post(f"/maas/v1/bundles/{variables['DIGEST']}/commit").raise_for_status()
+    assert '"ready"' in run("POST", "/maas/v1/models/${MODEL}/publish")

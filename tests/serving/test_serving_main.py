@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import http.client
+import json
+import logging
 import os
+import pty
+import re
 import signal
 import socket
 import ssl
@@ -20,8 +24,11 @@ from supervised import Caller, Server, until
 
 from maas_jupyter.errors import UsageError
 from maas_jupyter.serving.auth import Token, make_tokens, read_tokens
+from maas_jupyter.serving.counts import SECONDS
+from maas_jupyter.serving.logs import JsonLines, LogEntry
 from maas_jupyter.serving.options import ServerOptions, cores, parse
-from maas_jupyter.serving.record import ALREADY_RUNS
+from maas_jupyter.serving.record import ALREADY_RUNS, read_record
+from maas_jupyter.serving.supervisor.launch import hold
 
 ADMIN, READER = "a" * 20 + "-admin", "r" * 20 + "-reader"
 FILE = f"""# comments and empty lines
@@ -70,12 +77,13 @@ def refused(tmp_path, *arguments):
     """Return what a server says that does not start."""
     command = [sys.executable, "-m", "maas_jupyter.serving", "--home", tmp_path / "home", *arguments]
     done = subprocess.run(list(map(str, command)), capture_output=True, text=True, timeout=60)
-    assert done.returncode == 1, done
+    assert done.returncode in (1, 2), done
     assert done.stdout == ""
-    assert not (tmp_path / "home" / "server.json").exists()
-    lines = done.stderr.splitlines()
-    assert len(lines) == 2, done.stderr
-    return lines
+    assert not (tmp_path / "home").exists()
+    what, hint = done.stderr.splitlines()
+    assert what.startswith("error: ")
+    assert hint.startswith("hint: ")
+    return what, hint.removeprefix("hint: ")
 
 
 # -- options -----------------------------------------------------------------------------------------------------------
@@ -112,13 +120,13 @@ def test_threads_are_shared_out():
         ({"host": "0.0.0.0"}, "without a token file and TLS", "--token-file FILE and --tls-cert FILE --tls-key FILE"),
         ({"host": "192.0.2.1", "token_file": "t"}, "without", "Give --tls-cert FILE --tls-key FILE,"),
         ({"host": "::", "tls_cert": "c", "tls_key": "k"}, "without", "Give --token-file FILE,"),
-        ({"tls_cert": "c"}, "its key", "--tls-key"),
-        ({"tls_key": "k"}, "its key", "--tls-cert"),
-        ({"port": 65536}, "not a port", "0"),
-        ({"grpc_port": -1}, "not a port", "0"),
-        ({"workers": 0}, "at least one worker", "--workers"),
-        ({"threads": -1}, "at least one", "--threads"),
-        ({"load_seconds": 0.0}, "time to load", "--load-seconds"),
+        ({"tls_cert": "c"}, "--tls-cert is given without --tls-key", "--tls-key"),
+        ({"tls_key": "k"}, "--tls-key is given without --tls-cert", "--tls-cert"),
+        ({"port": 65536}, "--port 65536 is not a port", "65535"),
+        ({"grpc_port": -1}, "--grpc-port -1 is not a port", "0"),
+        ({"workers": 0}, "--workers 0 cannot be", "one for each processor core"),
+        ({"threads": -1}, "--threads -1 cannot be", "shared out"),
+        ({"load_seconds": 0.0}, "--load-seconds 0.0 cannot be", "300"),
     ],
 )
 def test_options_that_are_refused(changes, message, hint):
@@ -198,7 +206,7 @@ def test_a_token_file_that_is_not_there(tmp_path):
 
 
 def test_making_tokens(tmp_path):
-    path = tmp_path / "new" / "tokens"
+    path = tmp_path / "tokens"
     made = make_tokens(path)
     assert [(each.role, each.name) for each in made] == [("admin", "admin"), ("predict", "predict")]
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
@@ -216,12 +224,30 @@ def test_tokens_cross_to_the_workers_but_are_not_shown():
 # -- refusals of the process -------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("host", ["0.0.0.0", "192.0.2.1", "::"])
+@pytest.mark.parametrize("host", ["0.0.0.0", "::"])
 def test_listening_beyond_this_machine_is_refused(tmp_path, host):
     what, hint = refused(tmp_path, "--host", host)
     assert host in what
     assert "--insecure" in hint
-    assert not (tmp_path / "home").exists()
+
+
+@pytest.mark.parametrize("more", [(), ("--insecure",)])
+def test_an_address_of_another_machine_is_refused(tmp_path, more):
+    what, hint = refused(tmp_path, "--host", "192.0.2.1", *more)
+    assert what == "error: This machine has no address 192.0.2.1."
+    assert "--host 0.0.0.0" in hint
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [(("--host", "192.0.2.1"), "no address"), (("--port", "TAKEN"), "in use"), (("--workers", "0"), "--workers 0")],
+)
+def test_what_is_refused_leaves_no_token_file(tmp_path, words, said):
+    tokens = tmp_path / "tokens"
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        words = [word.replace("TAKEN", str(taken.getsockname()[1])) for word in words]
+        assert said in refused(tmp_path, "--token-file", tokens, *words)[0]
+    assert not tokens.exists()
 
 
 def test_a_token_file_for_others_stops_the_start(tmp_path, token_file):
@@ -229,13 +255,26 @@ def test_a_token_file_for_others_stops_the_start(tmp_path, token_file):
     assert refused(tmp_path, "--token-file", token_file)[1] == f"chmod 600 {token_file}"
 
 
+def test_a_token_file_in_a_folder_that_is_not_there(tmp_path):
+    what, hint = refused(tmp_path, "--token-file", tmp_path / "a folder" / "tokens")
+    assert f"no folder {tmp_path}/a folder" in what
+    assert hint == f"Make it: mkdir -p '{tmp_path}/a folder'"
+    assert not (tmp_path / "a folder").exists()
+
+
 def test_certificates_that_cannot_be_used(tmp_path, certificate):
     chain, key, _ = certificate
     other = tmp_path / "other.pem"
     trustme.CA().issue_cert("127.0.0.1").private_key_pem.write_to_path(other)
-    for given_chain, given_key in ((chain, other), (chain, tmp_path / "none"), (key, key)):
+    none = tmp_path / "none"
+    for given_chain, given_key, named in (
+        (chain, other, chain),
+        (chain, none, none),
+        (none, key, none),
+        (key, key, key),
+    ):
         what, hint = refused(tmp_path, "--tls-cert", given_chain, "--tls-key", given_key)
-        assert str(given_chain) in what
+        assert str(named) in what
         assert "PEM" in hint
 
 
@@ -244,16 +283,20 @@ def test_a_port_that_is_taken(tmp_path):
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         what, hint = refused(tmp_path, "--port", taken.getsockname()[1])
-    assert "cannot be bound" in what
-    assert "--port 0" in hint
+    assert "in use by another program" in what
+    assert "0 takes a free one" in hint
 
 
 def test_a_second_server_on_a_home(start, tmp_path):
     server = start()
     command = [sys.executable, "-m", "maas_jupyter.serving", "--home", str(server.home)]
-    done = subprocess.run(command, capture_output=True, text=True)
-    assert done.returncode == ALREADY_RUNS
-    assert "already runs" in done.stderr
+    port = server.record.url.rpartition(":")[2]
+    for words in ([], ["--port", port]):
+        done = subprocess.run([*command, *words], capture_output=True, text=True)
+        assert done.returncode == ALREADY_RUNS
+        what, hint = done.stderr.splitlines()
+        assert f"already runs for {server.home} (process {server.process.pid}, {server.record.url})" in what
+        assert f"kill {server.process.pid}" in hint
     assert server.get("/v2/health/ready")[0] == 200
 
 
@@ -265,7 +308,7 @@ def test_workers_that_cannot_start_end_the_server(tmp_path):
     done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=60)
     assert done.returncode == 1
     assert "no loop today" in done.stderr
-    assert done.stderr.splitlines()[-2] == "Workers end while they start (status 1)."
+    assert done.stderr.splitlines()[-2] == "error: Workers end while they start (status 1)."
     assert not (tmp_path / "home" / "server.json").exists()
 
 
@@ -309,12 +352,11 @@ def test_a_hangup_with_a_broken_token_file_changes_nothing(start, token_file):
 
 
 def test_a_token_file_is_made(start, tmp_path):
-    path = tmp_path / "made" / "tokens"
+    path = tmp_path / "tokens"
     server = start("--token-file", path)
     admin, reader = read_tokens(path)
     assert status_for(server, admin.token) == 200
     assert status_for(server, reader.token) == 403
-    assert str(path) in server.log()
     assert admin.token not in server.log()
     assert reader.token not in server.log()
     server.stop()
@@ -377,3 +419,115 @@ def test_ipv6(start):
     server = start("--host", "::1")
     assert server.record.url.startswith("http://[::1]:")
     assert server.get("/v2/health/ready")[0] == 200
+
+
+# -- what a person at a terminal sees ----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def terminal(tmp_path):
+    """Run a server whose output is a terminal until it is interrupted; return what was shown, and its home."""
+
+    def run(*words):
+        home = tmp_path / "shown"
+        ours, theirs = pty.openpty()
+        command = [sys.executable, "-m", "maas_jupyter.serving", "--home", home, "--workers", "1", *words]
+        process = subprocess.Popen(list(map(str, command)), stdout=theirs, stderr=theirs, start_new_session=True)
+        os.close(theirs)
+        shown = b""
+        try:
+            while process.poll() is None:
+                try:
+                    shown += os.read(ours, 4096)
+                except OSError:  # how a terminal says that nobody writes to it any more
+                    break
+                if b"Ctrl-C" in shown and read_record(home):
+                    process.send_signal(signal.SIGINT)
+            assert process.wait() == 0
+        finally:
+            process.kill()
+            os.close(ours)
+        return shown.decode().replace("\r\n", "\n"), home
+
+    return run
+
+
+def test_a_terminal_shows_words(terminal, certificate, token_file):
+    chain, key, _ = certificate
+    shown, home = terminal("--tls-cert", chain, "--tls-key", key, "--token-file", token_file, "--grpc-port", "0")
+    assert '{"' not in shown
+    assert re.search(r"HTTP +https://127\.0\.0\.1:\d+\n", shown)
+    assert re.search(r"gRPC +127\.0\.0\.1:\d+\n", shown)
+    assert re.search(rf"TLS +with the certificate {chain}\n", shown)
+    assert re.search(rf"tokens +{token_file} ", shown)
+    assert re.search(rf"home +{home}\n", shown)
+    assert re.search(r"workers +1, with \d+ threads? each\n", shown)
+    assert re.search(r"%maas connect NAME https://127\.0\.0\.1:\d+ --token-env VAR \[--ca-file FILE\]\n", shown)
+    assert ADMIN not in shown
+    assert READER not in shown
+    lines = (home / "server.log").read_text().splitlines()
+    assert all(json.loads(line)["message"] for line in lines)
+
+
+def test_a_terminal_shows_where_the_servers_own_token_is(terminal):
+    shown, home = terminal("--host", "0.0.0.0", "--insecure")
+    assert re.search(rf"tokens +{home}/server.json ", shown)
+    assert re.search(r"TLS +none", shown)
+    assert re.search(r"gRPC +none", shown)
+    assert f"http://{socket.gethostname()}:" in shown
+    assert "--token-env VAR --insecure\n" in shown
+
+
+def test_the_home_and_what_it_lies_in_are_the_owners_alone(tmp_path):
+    (tmp_path / "there").mkdir(mode=0o755)
+    (tmp_path / "there").chmod(0o755)
+    for home, modes in ((tmp_path / "new" / "home", (0o700, 0o700)), (tmp_path / "there" / "home", (0o755, 0o700))):
+        os.close(hold(home))
+        assert tuple(stat.S_IMODE(path.stat().st_mode) for path in (home.parent, home)) == modes
+
+
+# -- the log -----------------------------------------------------------------------------------------------------------
+
+
+def test_a_line_of_the_log_is_read_as_it_was_written():
+    record = logging.LogRecord("a", logging.WARNING, "", 0, "model %s does not load", ("digits",), None)
+    record.request_id, record.model, record.version = "abc", "digits", "3"
+    entry = LogEntry.parse(JsonLines("worker").format(record))
+    assert entry.level == "warning"
+    assert entry.event == "model digits does not load (digits version 3, request abc)"
+    assert abs(entry.time.timestamp() - record.created) < 0.01
+    assert re.fullmatch(
+        r"[-\d]{10} [:\d]{8} warning model digits does not load \(digits version 3, request abc\)", str(entry)
+    )
+
+
+@pytest.mark.parametrize("line", ["", "a crash", "{", "[1]", "3", '{"time": 1, "message": "x"}', '{"message": "x"}'])
+def test_a_line_of_something_else_stands_as_it_is(line):
+    assert str(LogEntry.parse(line)) == line
+
+
+@pytest.mark.parametrize(
+    ("message", "about"),
+    [
+        ("model digits serves {'1': 100}", True),
+        ("the desired state of digits is broken", True),
+        ("model digits: its change 3 was finished.", True),
+        ("model mydigits serves", False),
+        ("model digits-2 serves", False),
+        ("model old.digits serves", False),
+        ("worker 17 is ready", False),
+    ],
+)
+def test_what_a_line_is_about(message, about):
+    assert LogEntry(message).is_about("digits") is about
+
+
+def test_a_traceback_stands_below_its_line():
+    entry = LogEntry("it failed", traceback="Traceback\n  at x")
+    assert str(entry) == "it failed\n    Traceback\n      at x"
+
+
+def test_bounds_of_histograms_are_short():
+    assert all(len(str(bound)) <= 7 for bound in SECONDS)
+    assert list(SECONDS) == sorted(SECONDS)
+    assert {0.0007, 0.03, 7.0} <= set(SECONDS)

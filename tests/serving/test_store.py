@@ -21,7 +21,8 @@ from maas_jupyter import schema
 from maas_jupyter.bundle import AlteredBundle
 from maas_jupyter.errors import BundleError, Conflict, InvalidInput, NotFound, Unavailable
 from maas_jupyter.schema import FileEntry, Manifest, Signature
-from maas_jupyter.serving.store import STALE_SECONDS, BundleStore, OffsetConflict
+from maas_jupyter.serving.store import STALE_SECONDS, BundleStore
+from maas_jupyter.serving.uploads import OffsetConflict
 
 
 def write_bundle(folder, files):
@@ -50,7 +51,7 @@ async def cut_after(data):
 
 
 def send(store, digest, name, data, offset=0):
-    return asyncio.run(store.receive(digest, name, offset, pieces(data)))
+    return asyncio.run(store.uploads.receive(digest, name, offset, pieces(data)))
 
 
 def stored(home):
@@ -80,13 +81,13 @@ def test_whatever_is_cut_is_resumed_where_it_ended(tmp_path_factory, data, cuts)
     store = BundleStore(base / "home")
     send(store, digest, "maas.json", (base / "bundle/maas.json").read_bytes())
     for size in cuts:
-        there = store.state(digest, "weights.bin")
+        there = store.uploads.state(digest, "weights.bin")
         if not there.complete:
             with pytest.raises(Cut):
                 part = data[there.offset : there.offset + size]
-                asyncio.run(store.receive(digest, "weights.bin", there.offset, cut_after(part)))
-            assert store.state(digest, "weights.bin").offset == there.offset + len(part)
-    there = store.state(digest, "weights.bin")
+                asyncio.run(store.uploads.receive(digest, "weights.bin", there.offset, cut_after(part)))
+            assert store.uploads.state(digest, "weights.bin").offset == there.offset + len(part)
+    there = store.uploads.state(digest, "weights.bin")
     assert send(store, digest, "weights.bin", data[there.offset :], there.offset).complete
     store.commit(digest)
     assert (store.open(digest).folder / "weights.bin").read_bytes() == data
@@ -98,12 +99,12 @@ def test_a_resumed_upload_survives_the_process(store, home, folder):
     digest = write_bundle(folder, {"sub/weights.bin": data, "empty": b""})
     send(store, digest, "maas.json", (folder / "maas.json").read_bytes())
     with pytest.raises(Cut):
-        asyncio.run(store.receive(digest, "sub/weights.bin", 0, cut_after(data[:2_500_000])))
+        asyncio.run(store.uploads.receive(digest, "sub/weights.bin", 0, cut_after(data[:2_500_000])))
     after = BundleStore(home)
     after.sweep([])  # as the next start does
-    assert after.state(digest, "sub/weights.bin").offset == 2_500_000
+    assert after.uploads.state(digest, "sub/weights.bin").offset == 2_500_000
     assert send(after, digest, "sub/weights.bin", data[2_500_000:], 2_500_000).complete
-    assert not after.state(digest, "empty").complete
+    assert not after.uploads.state(digest, "empty").complete
     assert send(after, digest, "empty", b"").complete
     after.commit(digest)
     names = ("maas.json", "empty", "sub/weights.bin")
@@ -129,7 +130,7 @@ def test_wrong_bytes_are_deleted(store, folder):
     send(store, digest, "maas.json", (folder / "maas.json").read_bytes())
     with pytest.raises(BundleError, match="sha256"):
         send(store, digest, "weights.bin", b"0123456780")
-    assert store.state(digest, "weights.bin").offset == 0
+    assert store.uploads.state(digest, "weights.bin").offset == 0
     assert send(store, digest, "weights.bin", b"0123456789").complete
 
 
@@ -146,11 +147,11 @@ def test_only_one_client_at_a_time_sends_a_file(store, folder):
             await may_end.wait()
             yield b"56789"
 
-        sending = asyncio.create_task(store.receive(digest, "weights.bin", 0, slow()))
+        sending = asyncio.create_task(store.uploads.receive(digest, "weights.bin", 0, slow()))
         await begun.wait()
         with pytest.raises(OffsetConflict, match="Another client"):
-            await store.receive(digest, "weights.bin", 0, pieces(b"0123456789"))
-        assert (await store.receive(digest, "other.bin", 0, pieces(b"abc"))).complete
+            await store.uploads.receive(digest, "weights.bin", 0, pieces(b"0123456789"))
+        assert (await store.uploads.receive(digest, "other.bin", 0, pieces(b"abc"))).complete
         may_end.set()
         assert (await sending).complete
 
@@ -171,14 +172,14 @@ def test_a_request_that_is_cancelled_leaves_what_arrived(store, folder):
             begun.set()
             await asyncio.Event().wait()
 
-        sending = asyncio.create_task(store.receive(digest, "weights.bin", 0, endless()))
+        sending = asyncio.create_task(store.uploads.receive(digest, "weights.bin", 0, endless()))
         await begun.wait()
         sending.cancel()
         with pytest.raises(asyncio.CancelledError):
             await sending
 
     asyncio.run(scenario())
-    assert store.state(digest, "weights.bin").offset == 1_500_000
+    assert store.uploads.state(digest, "weights.bin").offset == 1_500_000
     assert send(store, digest, "weights.bin", data[1_500_000:], 1_500_000).complete
 
 
@@ -197,19 +198,19 @@ def test_two_uploads_of_a_bundle_overlap(store, home, bundles):
             yield data[9:]
 
         manifest = (folder / "maas.json").read_bytes()
-        await store.receive(digest, "maas.json", 0, pieces(manifest))
-        sending = asyncio.create_task(store.receive(digest, "model.onnx", 0, slow()))
+        await store.uploads.receive(digest, "maas.json", 0, pieces(manifest))
+        sending = asyncio.create_task(store.uploads.receive(digest, "model.onnx", 0, slow()))
         await begun.wait()
         # Someone else has it already, as when the bundle lies in the store under another server's hand.
         other = BundleStore(home.parent / "other")
         for name in ("maas.json", "model.onnx"):
-            await other.receive(digest, name, 0, pieces((folder / name).read_bytes()))
+            await other.uploads.receive(digest, name, 0, pieces((folder / name).read_bytes()))
         other.commit(digest)
         other.path(digest).rename(store.path(digest))
         committed.set()
         assert (await sending).complete
-        assert (await store.receive(digest, "maas.json", 0, pieces(manifest))).complete
-        assert (await store.receive(digest, "model.onnx", 0, pieces(data))).complete
+        assert (await store.uploads.receive(digest, "maas.json", 0, pieces(manifest))).complete
+        assert (await store.uploads.receive(digest, "model.onnx", 0, pieces(data))).complete
         await asyncio.gather(*(asyncio.to_thread(store.commit, digest) for _ in range(4)))
 
     asyncio.run(scenario())
@@ -220,7 +221,8 @@ SENDER = """
 import asyncio, sys
 from pathlib import Path
 from maas_jupyter.errors import Conflict
-from maas_jupyter.serving.store import BundleStore, OffsetConflict
+from maas_jupyter.serving.store import BundleStore
+from maas_jupyter.serving.uploads import OffsetConflict
 
 home, folder, digest, names = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3], sys.argv[4:]
 store = BundleStore(home)
@@ -231,13 +233,13 @@ async def pieces(data):
         await asyncio.sleep(0)
 
 sys.stdin.readline()
-asyncio.run(store.receive(digest, "maas.json", 0, pieces((folder / "maas.json").read_bytes())))
+asyncio.run(store.uploads.receive(digest, "maas.json", 0, pieces((folder / "maas.json").read_bytes())))
 for name in names:
     data = (folder / name).read_bytes()
-    while not (state := store.state(digest, name)).complete:
+    while not (state := store.uploads.state(digest, name)).complete:
         chunk = data[state.offset : state.offset + 20_000]
         try:
-            asyncio.run(store.receive(digest, name, state.offset, pieces(chunk)))
+            asyncio.run(store.uploads.receive(digest, name, state.offset, pieces(chunk)))
         except OffsetConflict:
             pass
 store.commit(digest)
@@ -274,12 +276,12 @@ def test_files_without_or_beyond_the_manifest(store, folder):
     digest = write_bundle(folder, {"weights.bin": b"0123456789"})
     for attempt in (
         lambda: send(store, digest, "weights.bin", b"0"),
-        lambda: store.state(digest, "weights.bin"),
+        lambda: store.uploads.state(digest, "weights.bin"),
         lambda: store.commit(digest),
     ):
         with pytest.raises(InvalidInput, match=r"no maas\.json yet"):
             attempt()
-    assert store.state(digest, "maas.json").offset == 0
+    assert store.uploads.state(digest, "maas.json").offset == 0
     with pytest.raises(BundleError, match="sha256"):
         send(store, digest, "maas.json", b"{}")
     with pytest.raises(OffsetConflict) as caught:
@@ -348,7 +350,7 @@ def test_a_start_sweeps_what_nobody_needs(store, home, tmp_path):
     store.sweep({kept})
     assert {path.name for path in (home / "bundles").iterdir()} == {".staging", kept}
     assert [path.name for path in staging.iterdir()] == [started["fresh"]]
-    assert store.state(started["fresh"], "weights.bin").offset == 2
+    assert store.uploads.state(started["fresh"], "weights.bin").offset == 2
     BundleStore(tmp_path / "nothing there").sweep([])
 
 
@@ -417,7 +419,7 @@ def test_a_sweep_while_another_process_renames_a_part(store, home, folder):
     # What is listed and then not found.
     (home / "bundles/.staging" / digest / "parts/other.bin").symlink_to(home / "renamed")
     store.sweep([])
-    assert store.state(digest, "weights.bin").offset == 2
+    assert store.uploads.state(digest, "weights.bin").offset == 2
 
 
 def test_an_upload_whose_bundle_is_given_up_says_so(store, home, folder):
@@ -431,25 +433,13 @@ def test_an_upload_whose_bundle_is_given_up_says_so(store, home, folder):
             (home / "bundles/.staging" / digest).rename(home / "gone")
             yield data[5:]
 
-        await store.receive(digest, "weights.bin", 0, slow())
+        await store.uploads.receive(digest, "weights.bin", 0, slow())
 
     with pytest.raises(Conflict, match="given up"):
         asyncio.run(scenario())
 
 
 # -- a full disk ------------------------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def small_disk(tmp_path):
-    """A disk of one megabyte."""
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", disk], capture_output=True, text=True)
-    if mounted.returncode:
-        pytest.skip(f"a tmpfs cannot be mounted here: {mounted.stderr.strip()}")
-    yield disk
-    subprocess.run(["umount", disk], check=True)
 
 
 def test_a_bundle_that_is_larger_than_the_disk_is_refused_at_once(small_disk, folder):

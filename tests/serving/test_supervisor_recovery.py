@@ -87,12 +87,25 @@ def test_a_worker_that_loads_everything_mends_the_status(server, bundles, tmp_pa
     assert statuses(server) == {200}
 
 
+def test_a_worker_that_lacks_a_version_is_let_load_it_again(start, moods, tmp_path, bundles):
+    server = start("--workers", "2", environment={"PYTHONPATH": str(tmp_path / "installed")})
+    moods.are("refuse once in the server")
+    server.publish("odd", "1", moody_bundle(bundles))
+    moods.will_once()
+    stayed = replace_a_worker(server)
+    until(lambda: row_of(server, "odd").state == "failed")
+    assert "short of memory" in row_of(server, "odd").reason
+    until(lambda: row_of(server, "odd").state == "ready")
+    assert stayed in server.workers()
+    assert statuses(server, "odd") == {200}
+
+
 def test_a_crash_at_a_restart_takes_the_model_from_no_healthy_worker(start, moods, tmp_path, bundles):
     server = start("--workers", "2", environment={"PYTHONPATH": str(tmp_path / "installed")})
     folder = moody_bundle(bundles)
     moods.are("abort once in the server")
     server.publish("odd", "1", folder)
-    moods.will_abort_once()
+    moods.will_once()
     stayed = replace_a_worker(server)
     until(lambda: row_of(server, "odd").state == "failed")
     assert "SIGABRT" in quarantined(server.home, Bundles.digest(folder))
@@ -170,7 +183,7 @@ def test_a_grpc_port_that_another_server_has_is_refused(start, tmp_path):
     command = [sys.executable, "-m", "maas_jupyter.serving", "--home", str(tmp_path / "other"), "--grpc-port", port]
     other = subprocess.run(command, capture_output=True, text=True)
     assert other.returncode == 1
-    assert f"127.0.0.1:{port} cannot be bound" in other.stderr
+    assert f"Port {port} of 127.0.0.1 is in use" in other.stderr
     server.process.kill()
     server.process.wait()
     server.arguments = ("--workers", "1", "--grpc-port", port)  # while the orphan is ending

@@ -190,7 +190,10 @@ def error_of(answer: Answer) -> MaasError:
     try:
         text = str(msgspec.json.decode(answer.content)["error"])
     except (msgspec.DecodeError, KeyError, TypeError):
-        text = f"The server answered {answer.status}."
+        text = (
+            f"The server answered {answer.status}.\n"
+            "A model server says more than that: something else answers at this address, such as a proxy."
+        )
     message, _, hint = text.partition("\n")
     kind = _KINDS.get(answer.status, MaasError)
     if issubclass(kind, Unavailable):

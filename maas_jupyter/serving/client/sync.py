@@ -288,9 +288,12 @@ class ServingClient:
         ----------
         name : str
             The model.
-        X : array-like, or dict of str to array-like
-            The rows; for a model with several inputs one array per input. Numbers are cast to the signature's dtypes
-            where no value changes by more than rounding.
+        X : array-like, DataFrame, dict, list of dict, str, bytes or Path
+            The rows. A model with several inputs takes a dict with one array per input; one that takes a table also a
+            DataFrame, or a list of rows as dicts, and bare rows where all its columns are numbers or all are texts. One
+            that takes texts a text or a list of them; one that takes files their bytes, or a `Path` that is read here.
+            Numbers are cast to the signature's dtypes where no value changes by more than rounding; what is missing
+            (None, NaN) is NaN in an input of floating point and an empty text in a table's column of texts.
         version : str, optional
             One version; default by the model's traffic.
 

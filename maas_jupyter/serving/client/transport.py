@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import ipaddress
 import re
+import socket
 import ssl
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import httpx
 
@@ -22,6 +23,12 @@ KEEP_ALIVE = 4.0
 # Numbers do not get smaller; compressing them takes longer than sending them.
 _PLAIN = {"Accept-Encoding": "identity"}
 _TOKEN = re.compile(r"[\x21-\x7e]+")
+# A connection that is cut reads as a failure of TLS too, but passes.
+_CUT = (ssl.SSLEOFError, ssl.SSLZeroReturnError)
+# OpenSSL's codes for what is wrong with a certificate.
+_EXPIRED, _OTHER_NAME, _OTHER_ADDRESS = 10, 62, 64
+
+E = TypeVar("E", bound=BaseException)
 
 
 def settings(url: str, token: str, verify: Path | None) -> dict[str, Any]:
@@ -86,33 +93,74 @@ def to_answer(response: httpx.Response) -> Answer:
 
 def no_answer(url: str, error: httpx.TransportError, call: Call) -> NoAnswer:
     """Return the error that says why there is no answer."""
-    hint = "See whether it runs, and whether this machine reaches it: %maas targets"
     sent = not isinstance(error, httpx.ConnectError | httpx.ConnectTimeout | httpx.PoolTimeout)
-    if (failure := _tls_failure(error)) is not None:
+    if (failure := _found(error, ssl.SSLError)) is not None and not isinstance(failure, _CUT):
         return NoAnswer(
-            f"The connection to {url} is not safe: {failure}",
-            "Name the file of the authority that signed the server's certificate: --ca-file FILE"
-            if isinstance(failure, ssl.SSLCertVerificationError)
-            else "See whether the server speaks https at this port.",
-            sent=False,
-            lasting=True,
+            f"The connection to {url} is not safe: {_unsafe(failure)}", _safer(failure), sent=False, lasting=True
         )
-    if isinstance(error, httpx.TimeoutException):
-        return NoAnswer(f"The model server at {url} does not answer in time.", hint, sent=sent)
     if sent and not call.repeatable:
         return NoAnswer(
             f"The connection to the model server at {url} was lost before its answer came.",
             "It may have done what was asked: see %maas endpoints and %maas history NAME.",
             sent=True,
         )
-    return NoAnswer(f"The model server at {url} does not answer.", hint, sent=sent)
+    why, hint = _reason(url, error)
+    return NoAnswer(f"The model server at {url} does not answer{why}.", hint, sent=sent)
 
 
-def _tls_failure(error: BaseException | None) -> ssl.SSLError | None:
-    while error is not None and not isinstance(error, ssl.SSLError):
+def _reason(url: str, error: httpx.TransportError) -> tuple[str, str]:
+    """Say why nothing answers, and what to look at."""
+    if isinstance(error, httpx.ConnectTimeout | httpx.PoolTimeout):
+        return (
+            f" in time: no connection came about within {CONNECT_TIMEOUT:.0f} s",
+            "See whether the address is right, the server runs, and no firewall is between.",
+        )
+    if isinstance(error, httpx.TimeoutException):
+        return " in time", "It may be busy: try again, or look at its log where it runs."
+    if _found(error, ConnectionRefusedError):
+        return (
+            ": the connection was refused",
+            "Nothing listens at this port: see whether the server runs, and whether the port is right.",
+        )
+    if _found(error, socket.gaierror):
+        return (
+            f": no address is known for the name '{httpx.URL(url).host}'",
+            "See whether the name is right, and whether this machine can look it up.",
+        )
+    failure = _found(error, OSError)
+    if not isinstance(error, httpx.ConnectError):
+        return (
+            ": it closed the connection",
+            "See whether what listens at this port is a model server"
+            + (", and whether it speaks https." if url.startswith("http:") else "."),
+        )
+    why = f": {failure.strerror}" if failure is not None and failure.strerror else ""
+    return why, "See whether the address is right, and whether this machine reaches it."
+
+
+def _found(error: BaseException | None, kind: type[E]) -> E | None:
+    """Return the cause of an error that is of a kind."""
+    while error is not None and not isinstance(error, kind):
         error = error.__cause__ or error.__context__
-    # A connection that is cut reads as a failure of TLS too, but passes.
-    return None if isinstance(error, ssl.SSLEOFError | ssl.SSLZeroReturnError) else error
+    return error
+
+
+def _unsafe(failure: ssl.SSLError) -> str:
+    if isinstance(failure, ssl.SSLCertVerificationError):
+        return f"its certificate is refused ({failure.verify_message.rstrip('.')})."
+    if failure.reason in ("WRONG_VERSION_NUMBER", "HTTP_REQUEST"):
+        return "what answers there does not speak TLS."
+    return f"{failure}."
+
+
+def _safer(failure: ssl.SSLError) -> str:
+    if not isinstance(failure, ssl.SSLCertVerificationError):
+        return "See whether the server speaks https at this port."
+    return {
+        _EXPIRED: "Have the certificate renewed where the server runs, and look at this machine's clock.",
+        _OTHER_NAME: "Use the name that the certificate was issued for, or have one issued for this name.",
+        _OTHER_ADDRESS: "Use the name that the certificate was issued for, or have one issued for this address.",
+    }.get(failure.verify_code, "Name the file of the authority that signed the server's certificate: --ca-file FILE")
 
 
 def is_loopback(url: str) -> bool:

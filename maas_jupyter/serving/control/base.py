@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from maas_jupyter.errors import BundleError
 from maas_jupyter.schema import (
     ChangeRequest,
     HistoryEntry,
@@ -15,6 +16,10 @@ from maas_jupyter.schema import (
     VersionStatus,
 )
 from maas_jupyter.serving.counts import Counts
+
+
+class LoadHangs(BundleError):
+    """A bundle does not load within its time; the thread that loads it cannot be ended."""
 
 
 class Control(Protocol):
@@ -143,6 +148,8 @@ class Replica(Protocol):
         ------
         BundleError
             If it does not load.
+        LoadHangs
+            If it does not within its time, where the control plane has to learn of that by this error alone.
         """
 
     async def apply(self, model: ServedModel, others: list[VersionStatus]) -> list[VersionStatus]:

@@ -81,21 +81,21 @@ class DesiredState:
             As of `read`. A broken file whose model has a history is written anew.
         kept : dict of str to set of str, or None
             By model, withdrawn ones included, the digests of the bundles that it may still need. None where a file or a
-            history cannot be read, so that not all of them are known.
+            history is so damaged that not all of them are known.
         """
         for path in self._folder.glob(".*.json.*"):
             path.unlink()  # was being written
         models, broken = self.read()
         kept: dict[str, set[str]] = {}
-        readable = True
+        known = True
         for name in self.history.names():
-            recent = _readable(self.history.recover, name)
-            readable &= recent.readable
+            recent, named = self._look(self.history.recover, name)
+            known &= named is not None
             present, last = models.get(name), recent.entries[-1] if recent.entries else None
-            kept[name] = traffic.kept(present, recent.entries)
+            kept[name] = traffic.kept(present, recent.entries) | (named or set())
             if last is None or (present is not None and present.revision >= last.revision):
                 continue
-            before, kept[name] = kept[name], traffic.kept(last.model, recent.entries)
+            before, kept[name] = kept[name], traffic.kept(last.model, recent.entries) | (named or set())
             try:
                 self._finish(name, last)
             except (MaasError, OSError) as error:
@@ -108,10 +108,10 @@ class DesiredState:
                 models[name] = last.model
         for name in models.keys() - kept.keys():
             kept[name] = traffic.kept(models[name], [])
-        return models, broken, kept if readable and not broken else None
+        return models, broken, kept if known and not broken else None
 
-    def kept(self, name: str, model: ServedModel | None) -> set[str] | None:
-        """Return the digests of the bundles that a model may still need; None where its history cannot be read.
+    def kept(self, name: str, model: ServedModel | None) -> tuple[set[str], bool]:
+        """Return the digests of the bundles that a model may still need, and whether these are surely all.
 
         Parameters
         ----------
@@ -120,8 +120,30 @@ class DesiredState:
         model : ServedModel, optional
             Its present state; None where it was withdrawn.
         """
-        recent = _readable(self.history.recent, name)
-        return traffic.kept(model, recent.entries) if recent.readable else None
+        recent, named = self._look(self.history.recent, name)
+        return traffic.kept(model, recent.entries) | (named or set()), named is not None
+
+    def _look(self, read: Callable[[str], Recent], name: str) -> tuple[Recent, set[str] | None]:
+        """Read the end of a model's history as far as that can be done.
+
+        Returns
+        -------
+        recent : Recent
+        named : set of str or None
+            The bundles that are needed beside those of its entries, for the sake of lines that cannot be read; None
+            where these are not known. What is not well is logged.
+        """
+        try:
+            recent = read(name)
+            if recent.readable:
+                return recent, set()
+            named = self.history.mentioned(name)
+        except OSError as error:
+            log.error("the history of %s cannot be read, so what it needs is not known: %s", name, error)
+            return Recent([], readable=False), None
+        what = "what it needs is not known" if named is None else "every bundle that it names is kept"
+        log.error("the history of %s has a line that this version cannot read: %s", name, what)
+        return recent, named
 
     def _finish(self, name: str, entry: HistoryEntry) -> None:
         if entry.model is not None:
@@ -182,15 +204,3 @@ class DesiredState:
 
     def _write(self, model: ServedModel) -> None:
         schema.write_atomic(self._path(model.name), schema.encode(model))
-
-
-def _readable(read: Callable[[str], Recent], name: str) -> Recent:
-    """Read the end of a model's history as far as that can be done, and say so where that is not far."""
-    try:
-        recent = read(name)
-    except OSError as error:
-        log.error("the history of %s cannot be read: %s", name, error)
-        return Recent([], readable=False)
-    if not recent.readable:
-        log.error("the history of %s has a line that this version cannot read", name)
-    return recent

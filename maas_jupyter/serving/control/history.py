@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,6 +15,8 @@ from maas_jupyter.schema import UNREADABLE, HistoryEntry, check_name, is_name
 #: Bytes at the end of a history that `History.recent` reads, about a hundred entries; all of it where they hold few.
 _TAIL = 1 << 16
 _FEW = 16
+
+_DIGEST = re.compile(rb"(?<![0-9a-f])[0-9a-f]{64}(?![0-9a-f])")
 
 _DECODER = msgspec.json.Decoder(HistoryEntry)
 
@@ -111,6 +114,20 @@ class History:
                 return Recent(entries[::-1], readable=False)
         return Recent(entries[::-1], readable=True)
 
+    def mentioned(self, name: str) -> set[str] | None:
+        """Return the digests of all bundles that a history names, also in lines that this version cannot read.
+
+        None where such a line names none, so that what it says is not known.
+        """
+        data = self._path(name).read_bytes()
+        found: set[str] = set()
+        for line in data[: _whole(data)].splitlines():
+            digests = _DIGEST.findall(line)
+            found.update(digest.decode() for digest in digests)
+            if not digests and not _is_entry(line):
+                return None
+        return found
+
     def append(self, name: str, entry: HistoryEntry) -> int:
         """Write an entry through to the disk, or nothing.
 
@@ -154,6 +171,14 @@ def _whole(data: bytes) -> int:
     start = data.rfind(b"\n", 0, end - 1) + 1 if end else 0
     # What a power cut leaves is arbitrary, and may end with a line's end by chance.
     return start if end and not _is_json(data[start:end]) else end
+
+
+def _is_entry(line: bytes) -> bool:
+    try:
+        _DECODER.decode(line)
+    except UNREADABLE:
+        return False
+    return True
 
 
 def _is_json(line: bytes) -> bool:

@@ -10,7 +10,6 @@ import time
 from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any, TypeVar
-from weakref import WeakValueDictionary
 
 from maas_jupyter._version import __version__
 from maas_jupyter.errors import BundleError, Conflict, MaasError, NotFound, Unavailable, nearest
@@ -21,7 +20,6 @@ from maas_jupyter.schema import (
     ModelStatus,
     PublishRequest,
     ServedModel,
-    ServedVersion,
     ServerStatus,
     VersionStatus,
     check_name,
@@ -29,6 +27,7 @@ from maas_jupyter.schema import (
 from maas_jupyter.serving.control import traffic
 from maas_jupyter.serving.control.base import Replica
 from maas_jupyter.serving.control.desired import DesiredState
+from maas_jupyter.serving.control.loading import Loading
 from maas_jupyter.serving.control.model import Key, Model, key
 from maas_jupyter.serving.control.quarantine import Quarantine
 from maas_jupyter.serving.control.retention import Retention
@@ -36,9 +35,6 @@ from maas_jupyter.serving.control.tail import tail
 from maas_jupyter.serving.counts import Counts
 from maas_jupyter.serving.record import log_path
 from maas_jupyter.serving.store import BundleStore
-
-#: How many models are loaded at once at a start.
-RESTORING = 8
 
 T = TypeVar("T")
 
@@ -73,9 +69,9 @@ class ControlPlane:
         self._store = BundleStore(home)
         self._desired = DesiredState(home)
         self._quarantine = Quarantine(home, self._store, load_seconds)
-        self._models: dict[str, Model] = {}
+        self._loading = Loading(replicas, self._store, self._quarantine)
+        self._models = self._loading.models
         self._retention = Retention(self._store, self._quarantine)
-        self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._operations: set[asyncio.Task[Any]] = set()
 
     # -- the start and the end ----------------------------------------------------------------------------------------
@@ -86,63 +82,24 @@ class ControlPlane:
         Nothing is loaded yet. Bundles that nothing needs are deleted, so this comes before the first upload.
         """
         models, broken, kept = await asyncio.to_thread(self._desired.recover)
-        self._models = {name: Model(model) for name, model in models.items()}
+        self._models.update({name: Model(model) for name, model in models.items()})
         for name, reason in broken.items():
             log.error("the desired state of %s is broken: %s", name, reason)
             self._models[name] = Model(None, VersionStatus("", "", 0, "failed", reason))
         await self._retention.open(kept)
         for name in self._models:
-            await self._show(name)
+            await self._loading.show(name)
 
     async def reconcile(self) -> None:
         """Load what should serve. What does not load, or is quarantined, is reported as failed and hinders no other."""
-        waiting = [name for name, model in self._models.items() if model.served and model.served.loaded]
-        # Those that must be probed come last: one that hangs would hold up others.
-        waiting.sort(key=lambda name: not self._vouched(name))
-        names = iter(waiting)
-
-        async def restore() -> None:
-            for name in names:
-                async with self._lock(name):
-                    await self._restore(name)
-
-        await asyncio.gather(*(restore() for _ in range(RESTORING)))
-
-    async def _restore(self, name: str) -> None:
-        model = self._models.get(name)
-        if model is None or model.served is None or not model.served.loaded:
-            return  # withdrawn or unloaded meanwhile
-        for served in model.served.versions:
-            if key(served) in model.found:
-                continue
-            try:
-                if (record := self._quarantine.record(served.digest)) is None:
-                    await self._quarantine.probe(served.digest)
-                elif record.reason:
-                    raise BundleError(f"It is quarantined: {record.reason}", record.hint)
-                try:
-                    await self._replicas.prepare(name, served)
-                except Unavailable:
-                    # No worker is there yet; the first one loads what it is told to serve.
-                    await asyncio.to_thread(self._store.open, served.digest)
-                model.found[key(served)] = ""
-            except MaasError as error:
-                log.warning("model %s version %s is not loaded: %s", name, served.version, error.message)
-                model.found[key(served)] = error.message
-            except Exception as error:
-                log.exception("model %s version %s is not loaded", name, served.version)
-                model.found[key(served)] = f"It is not loaded: {type(error).__name__}: {error}"
-        await self._show(name)
-
-    def _vouched(self, name: str) -> bool:
-        model = self._models[name].served
-        return model is not None and all(self._quarantine.record(served.digest) for served in model.versions)
+        await self._loading.reconcile()
 
     async def close(self) -> None:
         """Give up the operations that have not changed anything yet; for the end of the process."""
         for operation in self._operations:
             operation.cancel()
         await asyncio.gather(*self._operations, return_exceptions=True)
+        await self._loading.close()
 
     # -- operations ---------------------------------------------------------------------------------------------------
 
@@ -205,8 +162,7 @@ class ControlPlane:
             if name not in self._models:
                 raise self._not_found(name)
             await self._commit(name, "unpublish", None, by, request.user, request.reason)
-            del self._models[name]
-            await self._replicas.forget(name)
+            await self._loading.forget(name)
             await self._keep(name)
             log.info("model %s withdrawn", name)
 
@@ -229,7 +185,7 @@ class ControlPlane:
                 model = self._models[name]
                 model.served = await self._commit(name, "unload", traffic.unload(present), by)
                 model.found, model.beside = {}, None
-                await self._show(name)
+                await self._loading.show(name)
                 await self._keep(name)
 
         return await self._operate(name, operation)
@@ -244,18 +200,18 @@ class ControlPlane:
             ]
 
         for name in [name for name, model in self._models.items() if affected(model)]:
-            async with self._lock(name):
+            async with self._loading.lock(name):
                 if keys := affected(self._models.get(name)):
                     found = self._models[name].found
                     serving = f"{reason} It goes on serving where it is loaded."
                     found.update({each: serving if found.get(each) == "" else reason for each in keys})
-                    await self._show(name)
+                    await self._loading.show(name)
 
     async def refresh(self, name: str) -> None:
         """Find out whether every worker has what should serve of a model, now that there are other workers."""
-        async with self._lock(name):
+        async with self._loading.lock(name):
             if name in self._models:
-                await self._show(name)
+                await self._loading.show(name)
 
     async def commit(self, digest: str) -> None:
         """Verify an uploaded bundle and take it in."""
@@ -329,16 +285,13 @@ class ControlPlane:
         """Carry an operation through, alone on its model, also when the caller is cancelled."""
 
         async def alone() -> T:
-            async with self._lock(name):
+            async with self._loading.lock(name):
                 return await operation()
 
         task = asyncio.create_task(alone())
         self._operations.add(task)
         task.add_done_callback(self._operations.discard)
         return await asyncio.shield(task)
-
-    def _lock(self, name: str) -> asyncio.Lock:
-        return self._locks.setdefault(name, asyncio.Lock())
 
     async def _change(
         self, name: str, action: Action, after: ServedModel, needed: set[str], by: str, user: str = "", reason: str = ""
@@ -362,8 +315,8 @@ class ControlPlane:
                 model.found = {each: reason for each, reason in found.items() if each not in map(key, missing)}
                 if newcomer:
                     model.beside = VersionStatus(newcomer.version, newcomer.digest, 0, "loading")
-                await self._show(name)
-                await self._bring_up(name, missing, needed, tried)
+                await self._loading.show(name)
+                await self._loading.bring_up(name, missing, needed, tried)
                 if len(missing) == len(after.versions) and all(tried.values()):
                     raise BundleError(f"No version of '{name}' loads: {'; '.join(tried.values())}")
                 # What only some workers lack goes on serving in the others.
@@ -375,43 +328,16 @@ class ControlPlane:
             model.found = {**found, **failed}
             model.beside = beside
             if before is None and beside is None:
-                del self._models[name]
-                await self._replicas.forget(name)
+                await self._loading.forget(name)
                 raise
             if newcomer and before and isinstance(error, MaasError):
                 model.beside = VersionStatus(newcomer.version, newcomer.digest, 0, "failed", error.message)
-            await self._show(name)
+            await self._loading.show(name)
             raise
         model.served, model.beside = before if unchanged else after, None
         model.found = {key(served): tried.get(key(served), "") for served in after.versions}
-        await self._show(name)
+        await self._loading.show(name)
         await self._keep(name)
-
-    async def _bring_up(self, name: str, missing: list[ServedVersion], needed: set[str], tried: dict[Key, str]) -> None:
-        """Load versions beside what serves, after a probe where one is due; ``tried`` gets the reasons of failures."""
-        for served in sorted(missing, key=lambda served: served.version not in needed):
-            try:
-                record = self._quarantine.record(served.digest)
-                if record is None or record.reason:
-                    await self._quarantine.probe(served.digest)
-                await self._replicas.prepare(name, served)
-                tried[key(served)] = ""
-            except MaasError as error:
-                log.warning("model %s version %s does not load: %s", name, served.version, error.message)
-                tried[key(served)] = error.message
-                if served.version in needed:
-                    raise
-
-    async def _show(self, name: str) -> None:
-        """Tell the replicas what to serve of a model, and what is the matter with the rest."""
-        model = self._models[name]
-        others = [
-            row
-            for row in model.rows()
-            if row.state in ("loading", "failed") and model.found.get((row.version, row.digest)) != ""
-        ]
-        lost = await self._replicas.apply(model.served or ServedModel(name, []), others)
-        model.lost = {(row.version, row.digest): f"Not every worker has it: {row.reason}" for row in lost}
 
     async def _commit(
         self, name: str, action: Action, after: ServedModel | None, by: str, user: str = "", reason: str = ""
@@ -431,5 +357,5 @@ class ControlPlane:
     async def _keep(self, name: str) -> None:
         """Delete the bundles that a model needed before its last change and that nothing needs any more."""
         model = self._models.get(name)
-        kept = await asyncio.to_thread(self._desired.kept, name, model.served if model else None)
-        await self._retention.keep(name, kept)
+        kept, all_known = await asyncio.to_thread(self._desired.kept, name, model.served if model else None)
+        await self._retention.keep(name, kept, all_known=all_known)

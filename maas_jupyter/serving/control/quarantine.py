@@ -33,6 +33,10 @@ _PACKAGES = {"onnx": ("onnxruntime", "onnxruntime-gpu")}
 
 #: How many bundles are loaded at once in processes of their own; each may take as much memory as a worker.
 PROBES = 4
+#: One that has not loaded after so many seconds may hang: it takes no place from the others any more, but of these too
+#: there are only so many.
+SLOW_SECONDS = 10.0
+SLOW_PROBES = 16
 
 log = logging.getLogger(__name__)
 
@@ -56,8 +60,9 @@ class Quarantine:
         self._store = store
         self._seconds = load_seconds
         # One that hangs keeps its thread for long, so these are not the threads that all others work with.
+        self._waiting = ThreadPoolExecutor(PROBES + SLOW_PROBES, thread_name_prefix="maas-probe")
         self._free = asyncio.Semaphore(PROBES)
-        self._waiting = ThreadPoolExecutor(PROBES, thread_name_prefix="maas-probe")
+        self._free_for_slow = asyncio.Semaphore(SLOW_PROBES)
 
     def _path(self, digest: str) -> Path:
         return self._folder / f"{digest}.json"
@@ -88,9 +93,20 @@ class Quarantine:
             If no process can be started.
         """
         bundle = await asyncio.to_thread(self._store.open, digest)
-        async with self._free:
-            started = time.perf_counter()
-            found = await self._load_apart(bundle)
+        await self._free.acquire()
+        place = self._free
+        started = time.perf_counter()
+        load = asyncio.create_task(self._load_apart(bundle))
+        try:
+            await asyncio.wait({load}, timeout=SLOW_SECONDS)
+            if not load.done() and not self._free_for_slow.locked():
+                await self._free_for_slow.acquire()
+                place.release()
+                place = self._free_for_slow
+            found = await load
+        finally:
+            load.cancel()
+            place.release()
         runtime = bundle.manifest.runtime
         record = replace(found, runtime=runtime, versions=versions(runtime))
         await asyncio.to_thread(self._write, digest, record)

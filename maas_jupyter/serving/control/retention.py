@@ -37,7 +37,7 @@ class Retention:
         """Begin with what each model needs, by its name, and delete every other bundle; None: never delete any."""
         if kept is None:
             self._known = False
-            log.error("no bundle is deleted until every model's state and history can be read")
+            log.error("no bundle is deleted until it is known again what every model needs")
             return
         self._kept = kept
         for digests in kept.values():
@@ -48,10 +48,10 @@ class Retention:
         except OSError as error:
             log.warning("bundles that nothing needs cannot be deleted: %s", error)
 
-    async def keep(self, name: str, digests: set[str] | None) -> None:
-        """Replace what a model needs; where it is None, because that is not known, with what it needed before."""
-        if digests is None:
-            return
+    async def keep(self, name: str, digests: set[str], *, all_known: bool) -> None:
+        """Replace what a model needs; where not all of that is known, it needs what it needed before too."""
+        if not all_known:
+            digests = digests | self._kept.get(name, set())
         before, self._kept[name] = self._kept.get(name, set()), digests
         self._uses.update(digests - before)
         await self._drop(before - digests)

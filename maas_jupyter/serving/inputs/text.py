@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 from tokenizers import Tokenizer
 
@@ -14,6 +16,14 @@ MAX_CHARACTERS_PER_TOKEN = 100
 
 _PADDING_TOKENS = ("[PAD]", "<pad>", "<|padding|>", "<|endoftext|>", "</s>")
 _SAMPLE = "A sentence of the length that most requests have, so that the first one finds everything warm."
+
+
+class Padding(NamedTuple):
+    """What is put where a text is shorter than the longest of its batch, and whether that is before it."""
+
+    ids: int
+    types: int
+    left: bool
 
 
 class TextPreprocessor:
@@ -38,6 +48,8 @@ class TextPreprocessor:
         try:
             tokenizer = Tokenizer.from_str(definition)
             self._keeps_end = _set_lengths(tokenizer, declared.max_length)
+            padding = tokenizer.padding or {}
+            self._padding = Padding(padding["pad_id"], padding["pad_type_id"], padding["direction"] == "left")
         except Exception as error:  # the library raises bare Exception
             raise BundleError(
                 f"The tokenizer '{declared.tokenizer}' cannot be used: {error}",
@@ -69,6 +81,11 @@ class TextPreprocessor:
                 rows = [encoding.ids if part == "ids" else encoding.type_ids for encoding in encodings]
                 tensors[tensor] = np.array(rows, dtype=np.int64)
         return tensors
+
+    @property
+    def padding(self) -> Padding:
+        """How batches are padded."""
+        return self._padding
 
     def sample(self) -> np.ndarray:
         """Return a sentence."""

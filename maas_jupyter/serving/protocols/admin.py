@@ -19,7 +19,8 @@ from maas_jupyter.serving.exchange import read_body
 from maas_jupyter.serving.metrics import CONTENT_TYPE, render
 from maas_jupyter.serving.options import Limits
 from maas_jupyter.serving.responses import decode_body, json_response
-from maas_jupyter.serving.store import BundleStore, OffsetConflict
+from maas_jupyter.serving.store import BundleStore
+from maas_jupyter.serving.uploads import OffsetConflict
 
 #: Most lines of the log in one answer.
 MOST_LINES = 10_000
@@ -69,13 +70,13 @@ def _bundle_routes(control: Control, store: BundleStore, chunk_seconds: float) -
         return json_response({"digest": digest})
 
     async def arrived(request: Request) -> Response:
-        return _upload_state(store.state(request.path_params["digest"], request.path_params["file"]))
+        return _upload_state(store.uploads.state(request.path_params["digest"], request.path_params["file"]))
 
     async def append(request: Request) -> Response:
         path = request.path_params
         chunks = _timely(request.stream(), chunk_seconds)
         try:
-            return _upload_state(await store.receive(path["digest"], path["file"], _offset(request), chunks))
+            return _upload_state(await store.uploads.receive(path["digest"], path["file"], _offset(request), chunks))
         except OffsetConflict as error:
             response = json_response({"error": str(error)}, 409)
             response.headers["Upload-Offset"] = str(error.offset)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import signal
-import subprocess
 import time
 from collections import Counter
 from typing import Any, NamedTuple
@@ -16,7 +15,7 @@ from maas_jupyter.serving.control.base import Control
 from maas_jupyter.serving.counts import Counts, ProcessFigures
 from maas_jupyter.serving.supervisor.base import Applied, Setup, SupervisorSide, WorkerSide
 from maas_jupyter.serving.supervisor.channel import Channel, PeerEnded, frame
-from maas_jupyter.serving.supervisor.launch import Launched
+from maas_jupyter.serving.supervisor.launch import Launched, Process
 
 #: How long a worker may take to say what it counted; after that its last report counts.
 COUNT_SECONDS = 1.0
@@ -66,7 +65,7 @@ class Worker:
         Done when the process is gone; returns its `Ending`.
     """
 
-    def __init__(self, process: subprocess.Popen[bytes], fleet: Fleet, control: Control) -> None:
+    def __init__(self, process: Process, fleet: Fleet, control: Control) -> None:
         self.process = process
         answers = _Answers(self, fleet, control)
         self.channel = Channel(asks=WorkerSide, offers=SupervisorSide, by=answers, peer="A worker")

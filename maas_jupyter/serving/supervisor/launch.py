@@ -13,12 +13,12 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
-from maas_jupyter.errors import Unavailable
+from maas_jupyter.errors import Unavailable, UsageError
 from maas_jupyter.serving.environment import child_environment
 from maas_jupyter.serving.options import ServerOptions
-from maas_jupyter.serving.record import lock_path
+from maas_jupyter.serving.record import lock_path, make_home, read_record
 
 #: Connections that may wait until a worker accepts them.
 BACKLOG = 2048
@@ -30,6 +30,17 @@ PREDECESSOR_SECONDS = 3.0
 
 class AlreadyRuns(Unavailable):
     """Another server holds the home."""
+
+    @classmethod
+    def on(cls, home: Path) -> AlreadyRuns:
+        """Say which one, as far as its record tells."""
+        record = read_record(home)
+        which = f" (process {record.pid}, {record.url})" if record else ""
+        end = f"end it with kill {record.pid}" if record else "end it"
+        return cls(
+            f"A model server already runs for {home}{which}.",
+            hint=f"Use that one, {end}, or choose another folder: --home FOLDER",
+        )
 
 
 def hold(home: Path) -> int:
@@ -44,16 +55,40 @@ def hold(home: Path) -> int:
     """
     path = lock_path(home)
     try:
-        home.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_home(home)
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
     except OSError as error:
-        raise Unavailable(f"The lock {path} cannot be opened: {error}", hint="Choose another --home.") from error
+        raise Unavailable(
+            f"The lock {path} cannot be opened: {error.strerror or error}.", hint="Choose another folder: --home FOLDER"
+        ) from error
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
         os.close(descriptor)
-        raise AlreadyRuns(f"A model server already runs for {home}.", hint="Stop it first, or use another.") from error
+        raise AlreadyRuns.on(home) from error
     return descriptor
+
+
+def check_address(address: str) -> None:
+    """Refuse an IP address that is none of this machine's.
+
+    Raises
+    ------
+    UsageError
+        If it is none.
+    """
+    with socket.socket(_family(address), socket.SOCK_STREAM) as probe:
+        try:
+            probe.bind((address, 0))
+        except OSError as error:
+            raise UsageError(
+                f"This machine has no address {address}.",
+                hint="Use --host 0.0.0.0 for all of its addresses, --host 127.0.0.1 for this machine alone.",
+            ) from error
+
+
+def _family(address: str) -> socket.AddressFamily:
+    return socket.AF_INET6 if ":" in address else socket.AF_INET
 
 
 def bind(address: str, port: int, *, share: bool = False) -> socket.socket:
@@ -77,10 +112,9 @@ def bind(address: str, port: int, *, share: bool = False) -> socket.socket:
         # Sockets that share would not notice that the port is another server's.
         with bind(address, port) as alone:
             port = alone.getsockname()[1]
-    family = socket.AF_INET6 if ":" in address else socket.AF_INET
     deadline = time.monotonic() + PREDECESSOR_SECONDS
     while True:
-        bound = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+        bound = socket.socket(_family(address), socket.SOCK_STREAM, socket.IPPROTO_TCP)
         try:
             bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             if share:
@@ -96,10 +130,21 @@ def bind(address: str, port: int, *, share: bool = False) -> socket.socket:
             if error.errno == errno.EADDRINUSE and port and time.monotonic() < deadline:
                 time.sleep(0.02)
                 continue
-            raise Unavailable(
-                f"{address}:{port} cannot be bound: {error}", hint="Use --port 0 for a free port."
-            ) from error
+            raise _not_bound(address, port, error) from error
         return bound
+
+
+def _not_bound(address: str, port: int, error: OSError) -> Unavailable:
+    free = "another port; 0 takes a free one"
+    match error.errno:
+        case errno.EADDRINUSE:
+            return Unavailable(f"Port {port} of {address} is in use by another program.", hint=f"Choose {free}.")
+        case errno.EACCES:
+            return Unavailable(
+                f"Port {port} of {address} may not be used by this user.",
+                hint=f"Choose {free}. Ports below 1024 need more rights.",
+            )
+    return Unavailable(f"{address}:{port} cannot be bound: {error.strerror or error}.", hint=f"Choose {free}.")
 
 
 def authority(bound: socket.socket) -> str:
@@ -115,10 +160,24 @@ def reachable(bound: socket.socket) -> str:
     return f"[{host}]:{port}" if bound.family == socket.AF_INET6 else f"{host}:{port}"
 
 
+class Process(Protocol):
+    """A worker's process: what is asked of `subprocess.Popen`, and of a fork of another process."""
+
+    @property
+    def pid(self) -> int:
+        """Its number."""
+
+    def poll(self) -> int | None:
+        """Return its exit status, negative the signal; None while it lives."""
+
+    def kill(self) -> None:
+        """Kill it."""
+
+
 class Launched(NamedTuple):
     """A worker's process, and this end of its channel."""
 
-    process: subprocess.Popen[bytes]
+    process: Process
     channel: socket.socket
 
 
@@ -137,8 +196,13 @@ def _unnamed_file() -> int:
         return os.dup(file.fileno())
 
 
+def worker_environment(options: ServerOptions) -> dict[str, str]:
+    """Return the environment of a worker."""
+    return {**child_environment(), "OMP_NUM_THREADS": str(options.inference_threads), "OPENBLAS_NUM_THREADS": "1"}
+
+
 def launch(options: ServerOptions, listening: socket.socket, shares: int) -> Launched:
-    """Start a worker; it waits for its `Setup`.
+    """Start a worker as a new interpreter; it waits for its `Setup`.
 
     Parameters
     ----------
@@ -149,15 +213,13 @@ def launch(options: ServerOptions, listening: socket.socket, shares: int) -> Lau
     shares : int
         As of `share_memory`.
     """
-    threads = str(options.inference_threads)
-    environment = {**child_environment(), "OMP_NUM_THREADS": threads, "OPENBLAS_NUM_THREADS": "1"}
     ours, theirs = socket.socketpair()
     with theirs:
         descriptors = (theirs.fileno(), listening.fileno(), shares)
         process = subprocess.Popen(
             [sys.executable, "-m", "maas_jupyter.serving.supervisor.worker", *map(str, descriptors)],
             stdin=subprocess.DEVNULL,
-            env=environment,
+            env=worker_environment(options),
             pass_fds=descriptors,
             start_new_session=True,  # signals from a terminal are the supervisor's to answer
         )

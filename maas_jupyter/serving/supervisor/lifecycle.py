@@ -7,8 +7,9 @@ import logging
 import os
 import signal
 import socket
+import sys
 import time
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,8 @@ from maas_jupyter.serving.supervisor.accept import Shares
 from maas_jupyter.serving.supervisor.base import CLOSE_SECONDS, DRAIN_SECONDS, END_SECONDS, Setup
 from maas_jupyter.serving.supervisor.channel import PeerEnded
 from maas_jupyter.serving.supervisor.fleet import Fleet, Worker
-from maas_jupyter.serving.supervisor.launch import Launched, authority, launch, reachable
+from maas_jupyter.serving.supervisor.launch import Launched, authority, reachable
+from maas_jupyter.serving.supervisor.words import started
 
 #: A worker that ends sooner after it was ready, or was never ready, counts as one that cannot live.
 YOUNG_SECONDS = 1.0
@@ -77,6 +79,8 @@ class Supervisor:
         Keeps the port of gRPC.
     shares : int
         As of `share_memory`; the workers inherit it.
+    launch : callable
+        Starts a worker.
     """
 
     def __init__(
@@ -86,13 +90,14 @@ class Supervisor:
         listening: socket.socket,
         grpc: socket.socket | None,
         shares: int,
+        launch: Callable[[], Launched],
     ) -> None:
         self._options = options
         self._tokens = tokens
         self._own = Token("local", "admin", new_token())
         self._listening = listening
         self._grpc = grpc
-        self._shares_descriptor = shares
+        self._launch = launch
         self._shares = Shares(shares)
         self._fleet = Fleet()
         self._plane = ControlPlane(options.folder, self._fleet, load_seconds=options.load_seconds, stop=self.stop)
@@ -181,6 +186,8 @@ class Supervisor:
         log.info("listening on %s://%s", scheme, authority(self._listening))
         if self._grpc:
             log.info("listening for gRPC on %s", authority(self._grpc))
+        if sys.stderr.isatty():
+            sys.stderr.write(started(self._options, record))
 
     # -- workers ------------------------------------------------------------------------------------------------------
 
@@ -229,9 +236,7 @@ class Supervisor:
     async def _successor(self) -> Worker:
         while True:
             try:
-                return await self._connect(
-                    launch(self._options, self._listening, self._shares_descriptor), at_once=False
-                )
+                return await self._connect(self._launch(), at_once=False)
             except OSError as error:  # out of processes, memory or descriptors
                 log.error("no worker can be started for now: %s", error)
                 await asyncio.sleep(LONGEST_DELAY)

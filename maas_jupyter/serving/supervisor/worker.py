@@ -20,7 +20,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, NoReturn, cast
 
 import uvicorn
 import uvloop
@@ -30,11 +30,11 @@ from maas_jupyter.serving import logs
 from maas_jupyter.serving.app import worker_app
 from maas_jupyter.serving.auth import Authenticator, Principal
 from maas_jupyter.serving.connections import protocol_class
-from maas_jupyter.serving.control.base import Control
+from maas_jupyter.serving.control.base import Control, LoadHangs
 from maas_jupyter.serving.counts import Counts, ProcessFigures
 from maas_jupyter.serving.metrics import Metrics
 from maas_jupyter.serving.record import log_path
-from maas_jupyter.serving.repository import LoadHangs, ModelRepository
+from maas_jupyter.serving.repository import ModelRepository
 from maas_jupyter.serving.supervisor.accept import Acceptor, Shares
 from maas_jupyter.serving.supervisor.base import CLOSE_SECONDS, END_SECONDS, Applied, Setup, SupervisorSide, WorkerSide
 from maas_jupyter.serving.supervisor.channel import Channel, PeerEnded, receive
@@ -288,18 +288,18 @@ class Worker:
         self._leave(0)
 
 
-def main() -> None:
-    """Run a worker; the arguments are the descriptors of its channel, of the listening socket and of `Shares`."""
+def main(channel_descriptor: int, listening_descriptor: int, shares_descriptor: int) -> NoReturn:
+    """Run a worker, given the descriptors of its channel, of the listening socket and of `Shares`."""
     gc.freeze()
     gc.enable()
-    channel, listening = (socket.socket(fileno=int(number)) for number in sys.argv[1:3])
-    shares = Shares(int(sys.argv[3]))
+    channel, listening = socket.socket(fileno=channel_descriptor), socket.socket(fileno=listening_descriptor)
+    shares = Shares(shares_descriptor)
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     try:
         setup = receive(channel, Setup)
     except EOFError:
-        return
+        os._exit(0)
     logs.configure("worker", log_path(setup.options.folder))
     listening.setblocking(False)
 
@@ -313,4 +313,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    main(*map(int, sys.argv[1:4]))

@@ -11,7 +11,6 @@ from typing import Any
 import grpc
 import grpc.aio
 import msgspec
-from google.protobuf.json_format import ParseDict
 
 from maas_jupyter._version import __version__
 from maas_jupyter.errors import NotFound, Unavailable
@@ -219,6 +218,9 @@ def _asked_model(request: Any) -> str:
 
 def _from_record(message: str, **fields: Any) -> Any:
     """Return a message whose fields are those of REST's records; those that only REST knows are left out."""
+    # Only those who ask for statistics or the configuration need it.
+    from google.protobuf.json_format import ParseDict
+
     return ParseDict(msgspec.to_builtins(fields), MESSAGES[message](), ignore_unknown_fields=True)
 
 

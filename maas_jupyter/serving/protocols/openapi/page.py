@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 from collections.abc import Iterable, Sequence
 from html import escape
 from typing import Any
@@ -36,6 +37,9 @@ th, td { text-align: left; vertical-align: top; padding: .3rem .6rem .3rem 0; bo
 th { font-weight: 600; }
 """
 
+_EXAMPLES = """The examples are lines for a shell, with its variables: URL is this server's address, TOKEN the token and
+FILE the file to send; the others stand in braces in the path, or are headers."""
+
 
 def page(document: dict[str, Any]) -> str:
     """Return the page.
@@ -55,7 +59,7 @@ def page(document: dict[str, Any]) -> str:
         f'<section id="{_anchor(tag)}"><h2>{escape(tag)}</h2>{"".join(rows)}</section>' for tag, rows in groups.items()
     )
     schemas = "".join(_schema(name, schema) for name, schema in sorted(document["components"]["schemas"].items()))
-    description = "".join(f"<p>{escape(text)}</p>" for text in info["description"].split("\n\n"))
+    description = "".join(f"<p>{escape(text)}</p>" for text in [*info["description"].split("\n\n"), _EXAMPLES])
     return (
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
@@ -113,17 +117,29 @@ def _table(head: tuple[str, ...], rows: Iterable[Sequence[str]]) -> str:
 
 
 def _curl(path: str, method: str, content: dict[str, Any], operation: dict[str, Any]) -> str:
+    """Return a line for a shell; what the reader has to fill in is in variables.
+
+    The shell prints the token itself, and curl reads it from its standard input: it is in no list of processes.
+    """
     media = next(iter(content))
     example = content[media].get("example")
-    lines = [f"curl -X {method.upper()} $URL{path}"]
+    place = re.sub(r"{(\w+)}", lambda match: _variable(match[1]), path)
+    lines = [f'curl -X {method.upper()} "$URL{place}"']
     if operation.get("security") != []:
-        lines.append("-H 'Authorization: Bearer '$TOKEN")
+        lines = [f"printf 'Authorization: Bearer %s' \"$TOKEN\" | {lines[0]}", "-H @-"]
+    for parameter in operation.get("parameters", ()):
+        if parameter["in"] == "header" and parameter["required"]:
+            lines.append(f'-H "{parameter["name"]}: {_variable(parameter["name"])}"')
     lines.append(f"-H 'Content-Type: {media}'")
     if example is not None:
-        lines.append(f"-d '{json.dumps(example)}'")
+        lines.append(f"-d {shlex.quote(json.dumps(example))}")
     elif media != "application/json":
-        lines.append("--data-binary @FILE")
+        lines.append('--data-binary "@$FILE"')
     return " \\\n  ".join(lines)
+
+
+def _variable(name: str) -> str:
+    return f"${{{name.upper().replace('-', '_')}}}"
 
 
 def _schema(name: str, schema: dict[str, Any]) -> str:
