@@ -2,24 +2,35 @@
 
 from __future__ import annotations
 
+import re
 import sys
 
 import click
 
 from maas_jupyter import verbs
-from maas_jupyter.errors import MaasError
+from maas_jupyter.errors import MaasError, UsageError
 
 
 def main() -> None:
-    """Run one verb, print what it returns; an error is two lines and the exit status 1."""
+    """Run one verb, print what it returns; an error is two lines and the exit status 1, or 2 if the call was wrong."""
+    for command in verbs.group(terminal=True).commands.values():
+        for told in (command, *command.params):
+            if isinstance(told, click.Command | click.Option) and told.help:
+                told.help = as_typed(told.help)
     try:
         result = verbs.run(sys.argv[1:], verbs.Session(program="maas"))
     except MaasError as error:
-        click.secho(f"error: {error.message}", fg="red", err=True)
+        click.secho(f"error: {as_typed(error.message)}", fg="red", err=True)
         if error.hint:
-            click.secho(f"hint: {error.hint}", fg="cyan", err=True)
-        sys.exit(1)
+            click.secho(f"hint: {as_typed(error.hint)}", fg="cyan", err=True)
+        sys.exit(2 if isinstance(error, UsageError) else 1)
     except KeyboardInterrupt:
         sys.exit(130)
     if result is not None:
-        click.echo(repr(result))
+        click.echo(as_typed(repr(result)))
+
+
+def as_typed(text: str) -> str:
+    """Return a text with the verbs that it names as they are typed here; those that need a notebook stay magics."""
+    offered = verbs.group(terminal=True).commands
+    return re.sub(r"%maas (\w+)", lambda found: found[0][1:] if found[1] in offered else found[0], text)

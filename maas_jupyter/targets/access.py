@@ -15,6 +15,11 @@ from typing import Any
 from maas_jupyter.schema import Signature
 
 _JSON = "-H 'Content-Type: application/json'"
+#: Values of a tensor that a line for a shell holds; more are repeated by the shell: the words of one command have no
+#: room for those of a picture, nor has a notebook.
+_MOST_VALUES = 256
+#: A grey point as a PNG file, in base64.
+_PICTURE = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR42mNoAAAAggCB2kUIOwAAAABJRU5ErkJggg=="
 
 
 @dataclass(frozen=True)
@@ -23,16 +28,13 @@ class RecordAccess:
 
     path: Path
 
-    def curl(self, url: str, body: str) -> str:
-        """Return a line for a shell that posts a body; curl reads the token from its standard input."""
+    def curl(self, url: str, request: Request) -> str:
+        """Return a line for a shell that posts a request; curl reads the token from its standard input."""
         header = 's/.*"token": "\\([^"]*\\)".*/Authorization: Bearer \\1/p'
-        return (
-            f"sed -n {shlex.quote(header)} {_for_shell(self.path)} | "
-            f"curl -s -H @- {_JSON} -d {shlex.quote(body)} {shlex.quote(url)}"
-        )
+        return _posting(f"sed -n {shlex.quote(header)} {_for_shell(self.path)}", "", url, request)
 
-    def program(self, url: str, body: str) -> str:
-        """Return a Python program that posts a body, with the standard library alone."""
+    def program(self, url: str, request: Request) -> str:
+        """Return a Python program that posts a request, with the standard library alone."""
         route = url.partition("://")[2].partition("/")[2]
         return f"""\
 import json
@@ -42,7 +44,7 @@ from pathlib import Path
 record = json.loads(Path({_from_home(self.path)!r}).expanduser().read_text())
 request = urllib.request.Request(
     record["url"] + {f"/{route}"!r},
-    data=json.dumps({body}).encode(),
+    data=json.dumps({_as_python(request)}).encode(),
     headers={{"Authorization": "Bearer " + record["token"], "Content-Type": "application/json"}},
 )
 print(json.load(urllib.request.urlopen(request)))
@@ -56,16 +58,13 @@ class EnvironmentAccess:
     variable: str
     ca_file: Path | None = None
 
-    def curl(self, url: str, body: str) -> str:
-        """Return a line for a shell that posts a body; curl reads the token from its standard input."""
+    def curl(self, url: str, request: Request) -> str:
+        """Return a line for a shell that posts a request; curl reads the token from its standard input."""
         authority = f"--cacert {_for_shell(self.ca_file)} " if self.ca_file else ""
-        return (
-            f"printf 'Authorization: Bearer %s' \"${self.variable}\" | "
-            f"curl -s -H @- {authority}{_JSON} -d {shlex.quote(body)} {shlex.quote(url)}"
-        )
+        return _posting(f"printf 'Authorization: Bearer %s' \"${self.variable}\"", authority, url, request)
 
-    def program(self, url: str, body: str) -> str:
-        """Return a Python program that posts a body, with the standard library alone."""
+    def program(self, url: str, request: Request) -> str:
+        """Return a Python program that posts a request, with the standard library alone."""
         imports, context, argument = "import json\nimport os\n", "", ""
         if self.ca_file:
             imports += "import ssl\n"
@@ -76,7 +75,7 @@ class EnvironmentAccess:
 
 request = urllib.request.Request(
     {url!r},
-    data=json.dumps({body}).encode(),
+    data=json.dumps({_as_python(request)}).encode(),
     headers={{"Authorization": "Bearer " + os.environ[{self.variable!r}], "Content-Type": "application/json"}},
 )
 {context}print(json.load(urllib.request.urlopen(request{argument})))
@@ -86,31 +85,75 @@ request = urllib.request.Request(
 Access = RecordAccess | EnvironmentAccess
 
 
-def example(signature: Signature | None) -> dict[str, Any]:
-    """Return a V2 request with one row of zeros."""
-    tensors = []
-    for spec in signature.inputs if signature else []:
-        shape = [1 if size < 0 else size for size in spec.shape]
-        value: Any = {"BYTES": "text", "BOOL": False}.get(spec.datatype, 0)
-        tensors.append(
-            {"name": spec.name, "shape": shape, "datatype": spec.datatype, "data": [value] * math.prod(shape)}
+@dataclass(frozen=True)
+class Tensor:
+    """One input of a request, with the same value everywhere."""
+
+    name: str
+    shape: list[int]
+    datatype: str
+    value: Any
+
+    @property
+    def head(self) -> str:
+        """What stands before its values as JSON."""
+        fields = {"name": self.name, "shape": self.shape, "datatype": self.datatype}
+        return json.dumps(fields, separators=(",", ":"))[:-1] + ',"data":['
+
+
+#: The inputs of a request of the protocol's V2.
+Request = list[Tensor]
+
+
+def example(signature: Signature) -> Request:
+    """Return a request with one row of zeros, or of texts.
+
+    A signature does not tell files from texts; what is called as `package_images` calls its input gets a picture.
+    """
+    values = {"BYTES": "text", "BOOL": False}
+    return [
+        Tensor(
+            spec.name,
+            [1 if size < 0 else size for size in spec.shape],
+            spec.datatype,
+            _PICTURE if (spec.name, spec.datatype) == ("image", "BYTES") else values.get(spec.datatype, 0),
         )
-    return {"inputs": tensors}
+        for spec in signature.inputs
+    ]
 
 
-def as_json(request: dict[str, Any]) -> str:
-    """Return a request as it is sent."""
-    return json.dumps(request, separators=(",", ":"))
+def _posting(token: str, options: str, url: str, request: Request) -> str:
+    """Return a line that pipes what prints the token into curl, which posts a request."""
+    commands, rest = _printing(request)
+    body = "@/dev/fd/3" if commands else shlex.quote(rest)
+    line = f"{token} | curl -s -H @- {options}{_JSON} -d {body} {shlex.quote(url)}"
+    if not commands:
+        return line
+    # Both come through pipes: the body through the one that the token leaves.
+    return f"{{ {'; '.join(commands)}; printf %s {shlex.quote(rest)}; }} | {{ {line}; }} 3<&0"
 
 
-def as_python(request: dict[str, Any]) -> str:
+def _printing(request: Request) -> tuple[list[str], str]:
+    """Return a request as JSON: commands for a shell that print all up to its last long tensor, and what follows."""
+    commands, text = [], '{"inputs":['
+    for index, tensor in enumerate(request):
+        value, count = json.dumps(tensor.value), math.prod(tensor.shape)
+        text += ("," if index else "") + tensor.head
+        if count > _MOST_VALUES:
+            commands += [f"printf %s {shlex.quote(text)}", f"printf {shlex.quote(f'{value},%.0s')} $(seq {count - 1})"]
+            text = value
+        else:
+            text += ",".join([value] * count)
+        text += "]}"
+    return commands, text + "]}"
+
+
+def _as_python(request: Request) -> str:
     """Return a request as Python source, with its equal values as one multiplied list."""
     tensors = [
-        f'{{"name": {tensor["name"]!r}, "shape": {tensor["shape"]}, "datatype": {tensor["datatype"]!r}, '
-        f'"data": [{tensor["data"][0]!r}] * {len(tensor["data"])}}}'
-        if tensor["data"]
-        else repr(tensor)
-        for tensor in request["inputs"]
+        f'{{"name": {tensor.name!r}, "shape": {tensor.shape}, "datatype": {tensor.datatype!r}, '
+        f'"data": [{tensor.value!r}] * {math.prod(tensor.shape)}}}'
+        for tensor in request
     ]
     return f'{{"inputs": [{", ".join(tensors)}]}}'
 

@@ -7,7 +7,7 @@ from typing import Protocol
 
 from maas_jupyter.serving.client import ServingClient
 from maas_jupyter.targets.endpoint import Endpoint, EndpointList
-from maas_jupyter.targets.nouns import History, TargetStatus
+from maas_jupyter.targets.nouns import History, Notice, TargetStatus
 
 
 class Target(Protocol):
@@ -46,61 +46,16 @@ class Target(Protocol):
         shadow: bool = False,
         reason: str = "",
     ) -> Endpoint:
-        """Make a bundle serve as this version of the model: with all of its traffic, a share of it, or as its shadow.
-
-        Parameters
-        ----------
-        name, version : str
-            Under which it serves.
-        bundle_folder : Path
-            The bundle.
-        canary : int, optional
-            Its share of the traffic in percent, 1 to 99, beside what serves.
-        shadow : bool
-            It gets a copy of the traffic, and its answers are only compared.
-        reason : str
-            Why, for the history.
-
-        Raises
-        ------
-        BundleError
-            If the bundle is altered or does not load; what served before goes on serving.
-        Conflict
-            If a canary or a shadow is asked for and nothing serves beside it.
-        Unavailable
-            If the target does not answer.
-        """
+        """Make a bundle serve as `ServingClient.publish` does."""
 
     def promote(self, name: str, *, reason: str = "") -> Endpoint:
-        """Give all traffic to the canary, or to the shadow where there is no canary.
-
-        Raises
-        ------
-        NotFound
-            If the model is not published here.
-        Conflict
-            If it has neither.
-        """
+        """Move traffic as `ServingClient.promote` does."""
 
     def rollback(self, name: str, *, reason: str = "") -> Endpoint:
-        """Go back to what served before.
+        """Move traffic as `ServingClient.rollback` does."""
 
-        Raises
-        ------
-        NotFound
-            If the model is not published here.
-        Conflict
-            If nothing else served before.
-        """
-
-    def unpublish(self, name: str, *, reason: str = "") -> None:
-        """Withdraw one model; its history stays.
-
-        Raises
-        ------
-        NotFound
-            If the model is not published here.
-        """
+    def unpublish(self, name: str, *, reason: str = "") -> Notice:
+        """Withdraw a model as `ServingClient.unpublish` does, and say so."""
 
     def history(self, name: str) -> History:
         """Return what served when, also of a model that was withdrawn.
@@ -127,8 +82,8 @@ class Target(Protocol):
             If the model is not published here.
         """
 
-    def stop(self, name: str | None = None) -> None:
-        """Withdraw one model, or stop serving altogether and keep what was published for the next start.
+    def stop(self, name: str | None = None) -> Notice:
+        """Withdraw one model, or stop serving altogether and keep what was published for the next start; say which.
 
         Raises
         ------
@@ -144,11 +99,12 @@ class Target(Protocol):
     def logs(self, lines: int = 20) -> list[str]:
         """Return the last lines of the target's log."""
 
-    def connection(self, *, checked: bool = False) -> ServingClient:
+    def connection(self, *, checked: bool = False, name: str = "") -> ServingClient:
         """Return a client of what serves here; starts nothing, and asks only if ``checked``.
 
         Raises
         ------
         Unavailable
-            If nothing is known to serve here, or, where that is ``checked``, does not answer.
+            If nothing is known to serve here, or, where that is ``checked``, does not answer; the hint brings back the
+            model ``name``.
         """

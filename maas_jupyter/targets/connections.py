@@ -59,8 +59,8 @@ class Connection(Struct, frozen=True, kw_only=True):
 def set_variable(name: str) -> str:
     """Return how a token gets into the environment without being shown."""
     return (
-        f"Set {name} before Jupyter starts, or in a cell: "
-        f"import os, getpass; os.environ[{name!r}] = getpass.getpass('token: ')"
+        f"In a cell: import os, getpass; os.environ[{name!r}] = getpass.getpass('token: '). "
+        f"In a shell, before Jupyter or maas starts: read -rs {name}; export {name}"
     )
 
 
@@ -94,13 +94,17 @@ class Connections:
             return {}
         return {each.name: each for each in schema.decode(data, _File, where=str(self._path)).targets}
 
+    def token_variables(self) -> set[str]:
+        """Return the names of the environment variables that hold tokens."""
+        return {connection.token_env for connection in self.read().values()}
+
     def add(self, connection: Connection) -> None:
         """Keep a connection; one of the same name is replaced."""
         with self._lock():
             self._write({**self.read(), connection.name: connection})
 
-    def remove(self, name: str) -> None:
-        """Forget a connection.
+    def remove(self, name: str) -> Connection:
+        """Forget a connection, and return it.
 
         Raises
         ------
@@ -112,10 +116,13 @@ class Connections:
             if name not in found:
                 raise NotFound(
                     f"No target called '{name}' is connected.",
-                    hint=nearest(name, found, what="targets", otherwise="None is: see %maas targets."),
+                    hint=nearest(
+                        name, found, what="targets", otherwise="None is: %maas connect NAME URL --token-env VAR"
+                    ),
                 )
-            del found[name]
+            removed = found.pop(name)
             self._write(found)
+            return removed
 
     def _lock(self) -> FileLock:
         self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -163,13 +170,19 @@ def _address(url: str, insecure: bool) -> str:
             "The address holds a user or a password.", hint=f"{hint}; the token comes from --token-env VAR."
         )
     if parsed.scheme not in ("http", "https") or not parsed.host or parsed.query or parsed.fragment:
-        raise UsageError(f"'{url[:200]}' is not an address of a server.", hint=hint)
+        known = "" if "://" in url else f", such as https://{url}"
+        raise UsageError(f"'{url[:200]}' is not an address of a server.", hint=hint + known)
     if parsed.scheme == "http" and not is_loopback(url) and not insecure:
         raise UsageError(
             f"Others on the way to {parsed.host} could read the token: the address is http.",
             hint="Use https, or say --insecure where the network is trusted.",
         )
     return str(parsed).rstrip("/")
+
+
+def without_path(url: str) -> str:
+    """Return scheme, host and port of an address."""
+    return str(httpx.URL(url).copy_with(raw_path=b"/")).rstrip("/")
 
 
 def user_name() -> str:

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
-from maas_jupyter.errors import NotFound, Unauthorized, Unavailable
+from maas_jupyter.errors import MaasError, NotFound, Unauthorized
 from maas_jupyter.plugins import Displayed
 from maas_jupyter.schema import EndpointState, ModelStatus, Signature, VersionStatus
 from maas_jupyter.serving.client import Inference, NoAnswer, ServingClient
-from maas_jupyter.targets.access import Access, as_json, as_python, example
+from maas_jupyter.targets.access import Access, Request, example
+from maas_jupyter.targets.logs import SEARCHED_LINES, LogLines
 
 if TYPE_CHECKING:
     from maas_jupyter.targets.base import Target
@@ -25,6 +28,8 @@ if TYPE_CHECKING:
 UNKNOWN = "*"
 #: Seconds for which a state that was just read counts as the present one.
 FRESH_SECONDS = 1.0
+#: Seconds that showing an endpoint may wait for its present state.
+SHOWN_SECONDS = 2.0
 
 _SHOWN_ROWS = 10
 
@@ -127,32 +132,24 @@ class Endpoint(Displayed):
     # -- asking -------------------------------------------------------------------------------------------------------
 
     def predict(self, X: Any, version: str | None = None) -> Prediction:
-        """Send rows and return the answer; one request, but for the first, which asks for the signature too.
+        """Ask it, as `maas_jupyter.predict` does; one request, but for the first, which asks for the signature too.
 
         Parameters
         ----------
-        X : array-like, or dict of str to array-like
-            The rows; for a model with several inputs one array per input. Numbers are cast to the signature's dtypes
-            where no value changes by more than rounding.
+        X : array-like, DataFrame, dict, list of dict, str, bytes or Path
+            The rows.
         version : str, optional
             One version; default by the endpoint's traffic.
-
-        Raises
-        ------
-        InvalidInput
-            If the data does not fit the signature; says what is expected and what was given.
-        Unavailable
-            If the endpoint does not answer.
         """
         return self._prediction(self._ask(lambda client: client.predict(self.name, X, version)))
 
     async def apredict(self, X: Any, version: str | None = None) -> Prediction:
         """Await what `predict` returns; any number may be on their way at once."""
-        client = self._place.connection()
+        client = self._place.connection(name=self.name)
         try:
             return self._prediction(await client.asynchronous().predict(self.name, X, version))
         except (Unauthorized, NoAnswer):
-            again = await asyncio.to_thread(self._place.connection, checked=True)
+            again = await asyncio.to_thread(self._place.connection, checked=True, name=self.name)
             if again is client:
                 raise
             return self._prediction(await again.asynchronous().predict(self.name, X, version))
@@ -165,20 +162,20 @@ class Endpoint(Displayed):
         return self._ask(lambda client: client.metrics_text())
 
     def logs(self, lines: int = 20) -> LogLines:
-        """Return the last lines of the server's log."""
-        return LogLines(self._place.logs(lines))
+        """Return the last lines of the server's log that tell of this model."""
+        return LogLines.about(self.name, self._place.logs(max(lines, SEARCHED_LINES)), lines)
 
     def history(self) -> History:
         """Return what served when, with which weights, by whom and why."""
         return self._place.history(self.name)
 
     def _ask(self, work: Callable[[ServingClient], T]) -> T:
-        client = self._place.connection()
+        client = self._place.connection(name=self.name)
         try:
             return work(client)
         except (Unauthorized, NoAnswer):
             # The server may have been started anew since, at another port and with another token.
-            again = self._place.connection(checked=True)
+            again = self._place.connection(checked=True, name=self.name)
             if again is client:
                 raise
             return work(again)
@@ -191,23 +188,11 @@ class Endpoint(Displayed):
     # -- changing -----------------------------------------------------------------------------------------------------
 
     def promote(self, *, reason: str = "") -> Endpoint:
-        """Give all traffic to the canary, or to the shadow where there is no canary; returns this endpoint.
-
-        Raises
-        ------
-        Conflict
-            If it has neither.
-        """
+        """Change it as `maas_jupyter.promote` does; returns this endpoint."""
         return self._become(self._place.promote(self.name, reason=reason))
 
     def rollback(self, *, reason: str = "") -> Endpoint:
-        """Go back to what served before; returns this endpoint.
-
-        Raises
-        ------
-        Conflict
-            If nothing else served before.
-        """
+        """Change it as `maas_jupyter.rollback` does; returns this endpoint."""
         return self._become(self._place.rollback(self.name, reason=reason))
 
     def refresh(self) -> Endpoint:
@@ -219,7 +204,7 @@ class Endpoint(Displayed):
             return self._become(self._place.endpoint(self.name))
         except NotFound:
             self.state, self.reason, self.url, self.traffic = "stopped", "It is not published any more.", "", []
-        except (Unavailable, Unauthorized) as error:
+        except MaasError as error:
             self.state, self.reason = "unavailable", f"{error.message} Last seen {moment(self.seen)}."
         return self
 
@@ -237,10 +222,14 @@ class Endpoint(Displayed):
         found = dict(zip(weighted, ("stable", "canary"), strict=False))
         return {**found, **{row.version: "shadow" for row in self.traffic if row.shadow}}
 
-    def __repr__(self) -> str:
+    @property
+    def line(self) -> str:
+        """How it is, without the reason."""
         shares = ", ".join(self._share(row) for row in self.traffic if row.version)
-        what = f"{self.name} is {self.state} on {self.target}" + (f": {shares}" if shares else "")
-        return "\n".join(line for line in (what, self.reason, self.url) if line)
+        return f"{self.name} is {self.state} on {self.target}" + (f": {shares}" if shares else "")
+
+    def __repr__(self) -> str:
+        return "\n".join(line for line in (self.line, self.reason, self.url) if line)
 
     def _share(self, row: VersionStatus) -> str:
         total = sum(row.weight for row in self.traffic)
@@ -253,32 +242,70 @@ class Endpoint(Displayed):
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
         if self._target is not None and time.time() - self.seen > FRESH_SECONDS:
-            self.refresh()
+            self._refresh_within(SHOWN_SECONDS)
         return super()._repr_mimebundle_(include, exclude)
+
+    def _refresh_within(self, seconds: float) -> None:
+        """Read the present state, or say that it was not to be had so soon."""
+        # On a copy: what comes later must not change what was shown.
+        latest = replace(self)
+        asking = threading.Thread(target=latest.refresh, name="maas-endpoint", daemon=True)
+        asking.start()
+        asking.join(seconds)
+        if asking.is_alive():
+            self.reason = f"{self.target} does not say within {seconds:g} s how it is now."
+        else:
+            self._become(latest)
 
     @property
     def curl(self) -> str:
         """A line for a shell that sends one row of zeros; empty while nothing serves."""
-        return self._access.curl(self.url, as_json(example(self.signature))) if self.url and self._access else ""
+        return self._shown(lambda access, request: access.curl(self.url, request))
 
     @property
     def python_client(self) -> str:
         """A program that sends one row of zeros, with the standard library alone; empty while nothing serves."""
-        return self._access.program(self.url, as_python(example(self.signature))) if self.url and self._access else ""
+        return self._shown(lambda access, request: access.program(self.url, request))
+
+    def _shown(self, make: Callable[[Access, Request], str]) -> str:
+        if not self.url or self._access is None:
+            return ""
+        if self.signature is None and self.state == "ready":  # one of many in a list, which asks for none
+            with contextlib.suppress(MaasError):  # it stopped serving in this moment
+                self.signature = self._ask(lambda client: client.metadata(self.name).signature)
+        return make(self._access, example(self.signature)) if self.signature else ""
 
 
 class EndpointList(list[Endpoint], Displayed):
     """Endpoints, in the order of their targets and names."""
 
     def __repr__(self) -> str:
-        return "\n".join(map(repr, self)) or "No endpoints. Publish one: %maas publish NAME"
+        last = {id(same[-1]): same[0].reason for same in self._resting().values() if len(same) > 1}
+        lines = []
+        for each in self:
+            lines.append(each.line if self.in_common(each) else repr(each))
+            lines += [last[id(each)]] if id(each) in last else []
+        return "\n".join(lines) or "No endpoints. Publish one: %maas publish NAME"
+
+    def in_common(self, endpoint: Endpoint) -> bool:
+        """Say whether others of its target rest for the same reason, the server's rather than their own."""
+        return len(self._resting().get(_rests(endpoint), ())) > 1
+
+    def said_once(self) -> list[str]:
+        """Return the reasons that several endpoints have in common, as the first one of them has it."""
+        return [same[0].reason for same in self._resting().values() if len(same) > 1]
+
+    def _resting(self) -> dict[tuple[str, str, str], list[Endpoint]]:
+        found: dict[tuple[str, str, str], list[Endpoint]] = {}
+        for each in self:
+            if each.reason and not each.url:
+                found.setdefault(_rests(each), []).append(each)
+        return found
 
 
-class LogLines(list[str]):
-    """Lines of a log, shown as they stand in it."""
-
-    def __repr__(self) -> str:
-        return "\n".join(self)
+def _rests(endpoint: Endpoint) -> tuple[str, str, str]:
+    # What follows the first sentence says how to bring this one back.
+    return endpoint.target, endpoint.state, endpoint.reason.partition(". ")[0]
 
 
 def _rest(states: set[str]) -> EndpointState:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from maas_jupyter import config, schema
 from maas_jupyter.errors import BundleError, NotFound, Unavailable, nearest
-from maas_jupyter.schema import MANIFEST_NAME, Manifest, ModelStatus, Signature, check_name
+from maas_jupyter.schema import MANIFEST_NAME, Manifest, ModelStatus, ServedModel, Signature, check_name, is_name
 from maas_jupyter.serving.client import ServingClient
 from maas_jupyter.serving.control.desired import DesiredState
 from maas_jupyter.serving.control.history import History as RecordedHistory
@@ -16,7 +16,7 @@ from maas_jupyter.serving.record import read_record, record_path
 from maas_jupyter.targets.access import RecordAccess
 from maas_jupyter.targets.connections import user_name
 from maas_jupyter.targets.endpoint import Endpoint, EndpointList
-from maas_jupyter.targets.nouns import History, TargetStatus
+from maas_jupyter.targets.nouns import History, Notice, TargetStatus, listed, serve_again, withdrawn_hint
 from maas_jupyter.targets.process import LocalServer
 
 
@@ -83,19 +83,7 @@ class LocalTarget:
         shadow: bool = False,
         reason: str = "",
     ) -> Endpoint:
-        """Make a bundle serve on this machine; starts the server where that is needed.
-
-        Raises
-        ------
-        BundleError
-            If the bundle is altered or does not load; what served before goes on serving.
-        Conflict
-            If a canary or a shadow is asked for and nothing serves beside it.
-        InvalidInput
-            If the name cannot be served.
-        Unavailable
-            If the server cannot be started or does not answer.
-        """
+        """Make a bundle serve; starts the server where that is needed. See `Target`."""
         client = self.client()
         status = client.publish(
             name, version, bundle_folder, canary=canary, shadow=shadow, user=user_name(), reason=reason
@@ -103,13 +91,13 @@ class LocalTarget:
         return self._serving_endpoint(status, client)
 
     def promote(self, name: str, *, reason: str = "") -> Endpoint:
-        """Give all traffic to the canary, or to the shadow where there is no canary."""
+        """Move traffic; starts the server where that is needed. See `Target`."""
         self.endpoint(name)
         client = self.client()
         return self._serving_endpoint(client.promote(name, user=user_name(), reason=reason), client)
 
     def rollback(self, name: str, *, reason: str = "") -> Endpoint:
-        """Go back to what served before."""
+        """Move traffic; starts the server where that is needed. See `Target`."""
         self.endpoint(name)
         client = self.client()
         return self._serving_endpoint(client.rollback(name, user=user_name(), reason=reason), client)
@@ -150,11 +138,17 @@ class LocalTarget:
         if name not in found:
             raise NotFound(
                 f"There is no endpoint '{name}' on this machine.",
-                hint=nearest(name, found, what="endpoints", otherwise="Nothing is published yet: %maas publish MODEL."),
+                hint=self._withdrawn_hint(name)
+                or nearest(name, found, what="endpoints", otherwise="Nothing is published yet: %maas publish MODEL."),
             )
         return found[name]
 
-    def stop(self, name: str | None = None) -> None:
+    def _withdrawn_hint(self, name: str) -> str:
+        if not is_name(name):
+            return ""
+        return withdrawn_hint(RecordedHistory(self.home).recent(name).entries, self.name)
+
+    def stop(self, name: str | None = None) -> Notice:
         """Withdraw one model, or end the server; it also ends with its last model.
 
         Parameters
@@ -170,13 +164,21 @@ class LocalTarget:
             If the server does not answer or does not end; it is still known then, and what was published too.
         """
         if name is not None:
-            self.unpublish(name)
-        elif client := self._server.settled():
+            return self.unpublish(name)
+        client = self._server.settled()
+        if client is not None:
             self._server.end(client)
         else:
             record_path(self.home).unlink(missing_ok=True)
+        models, broken = DesiredState(self.home).read()
+        kept = listed(sorted({*models, *broken}))
+        comes = "comes" if len({*models, *broken}) == 1 else "come"
+        return Notice(
+            ("The local server was stopped" if client is not None else "The local server does not run")
+            + (f"; {kept} {comes} back with the next publish." if kept else ".")
+        )
 
-    def unpublish(self, name: str, *, reason: str = "") -> None:
+    def unpublish(self, name: str, *, reason: str = "") -> Notice:
         """Withdraw one model; the server ends with its last one.
 
         Raises
@@ -193,12 +195,14 @@ class LocalTarget:
                 if alone:
                     desired = DesiredState(self.home)
                     desired.commit(name, "unpublish", None, by=self.name, user=user_name(), reason=reason)
-                    return
+                    return Notice.withdrawn(name, self.name)
             # Another notebook has started it in this moment.
             client = self.client()
         client.unpublish(name, user=user_name(), reason=reason)
-        if not client.status().models:
-            self._server.end(client)
+        if client.status().models:
+            return Notice.withdrawn(name, self.name)
+        self._server.end(client)
+        return Notice.withdrawn(name, self.name, "It was the last one, so the local server ended.")
 
     def logs(self, lines: int = 20) -> list[str]:
         """Return the last lines of the server's log."""
@@ -214,22 +218,23 @@ class LocalTarget:
     def _resting_endpoints(self, error: Unavailable | None = None) -> Iterator[Endpoint]:
         record = read_record(self.home)
         models, broken = DesiredState(self.home).read()
+        gone = False
         if error:
             state, reason = "unavailable", f"{error.message} {error.hint}"
         elif self._server.starting():
             state, reason = "loading", "The model server is starting."
         elif record is None:
-            state, reason = "stopped", "The model server was stopped; the next publish starts it and all its models."
+            state, reason, gone = "stopped", "The local model server was stopped.", True
         else:
-            state = "unavailable"
-            reason = f"The model server (process {record.pid}) does not answer; the next publish starts it again."
+            state, reason, gone = "unavailable", f"The local model server (process {record.pid}) is gone.", True
         for name in sorted({*models, *broken}):
+            how = f" {_start(models[name])}" if gone and name in models else ""
             yield Endpoint(
                 name=name,
                 target=self.name,
                 url="",
                 state=state,  # type: ignore[arg-type]
-                reason=broken.get(name, reason),
+                reason=broken.get(name, reason + how),
                 signature=self._signature(models[name].versions[0].digest) if name in models else None,
                 _access=RecordAccess(record_path(self.home)),
                 _target=self,
@@ -241,21 +246,16 @@ class LocalTarget:
             return schema.decode(path.read_bytes(), Manifest, where=str(path)).signature
         return None
 
-    def connection(self, *, checked: bool = False) -> ServingClient:
-        """Return a client of the running server, found by its record; starts none.
-
-        Raises
-        ------
-        Unavailable
-            If there is no record or, where that is ``checked``, no answer.
-        """
+    def connection(self, *, checked: bool = False, name: str = "") -> ServingClient:
+        """Return a client of the running server, found by its record. See `Target`."""
         record = read_record(self.home)
         client = self._server.running() if checked else self._server.client_of(record) if record else None
         if client is None:
-            raise Unavailable(
-                "The local model server does not run.",
-                hint="Start it with all that it served: %maas publish NAME",
-            )
+            models, _ = DesiredState(self.home).read()
+            served = models.get(name)
+            what = f"'{name}' is published, but the" if served else "The"
+            hint = _start(served) if served else "Publish a model, which starts it: %maas publish NAME"
+            raise Unavailable(f"{what} local model server does not run.", hint=hint)
         return client
 
     def status(self) -> TargetStatus:
@@ -267,3 +267,7 @@ class LocalTarget:
         if client is None:
             return TargetStatus(self.name, "", "stopped", "The next publish starts it.")
         return TargetStatus(self.name, client.url, "ready", role="admin", models=len(client.status().models))
+
+
+def _start(model: ServedModel) -> str:
+    return f"Start it with all that it served: {serve_again(model)}"

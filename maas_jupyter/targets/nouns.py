@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from maas_jupyter.plugins import Displayed
-from maas_jupyter.schema import HistoryEntry
+from maas_jupyter.schema import HistoryEntry, ServedModel
 from maas_jupyter.targets.endpoint import moment
 
 TargetState = Literal["ready", "stopped", "unavailable"]
+
+_SHOWN_NAMES = 5
 
 
 class History(list[HistoryEntry], Displayed):
@@ -51,6 +53,66 @@ def author(entry: HistoryEntry) -> str:
     return (
         f"{entry.user} ({entry.by})" if entry.user and entry.by and entry.user != entry.by else entry.user or entry.by
     )
+
+
+def listed(names: Sequence[str]) -> str:
+    """Return names as a person says them: ``a, b and c``; of many the first ones and how many more."""
+    shown = [*names[:_SHOWN_NAMES], f"{len(names) - _SHOWN_NAMES} more"] if len(names) > _SHOWN_NAMES else list(names)
+    return " and ".join([", ".join(shown[:-1]), shown[-1]] if len(shown) > 1 else shown)
+
+
+def serve_again(model: ServedModel, *, beside: bool = True) -> str:
+    """Return the line that publishes what a model served.
+
+    Parameters
+    ----------
+    model : ServedModel
+        Its state.
+    beside : bool
+        Whether it is still published, so that a canary or a shadow is published beside the stable version.
+    """
+    labels = model.labels
+    version = labels.get("stable", model.versions[0].version)
+    option = ""
+    if beside and "canary" in labels:
+        version = labels["canary"]
+        weight = next(served.weight for served in model.versions if served.version == version)
+        option = f" --canary {max(1, round(100 * weight / sum(served.weight for served in model.versions)))}"
+    elif beside and "shadow" in labels:
+        version, option = labels["shadow"], " --shadow"
+    return f"%maas publish {model.name}/{version}{option}"
+
+
+def withdrawn_hint(entries: Sequence[HistoryEntry], target: str) -> str:
+    """Return what brings a model back that was withdrawn; empty for one that was not."""
+    served = next((entry.model for entry in reversed(entries) if entry.model), None)
+    if served is None or entries[-1].model is not None:
+        return ""
+    to = "" if target == "local" else f" --to {target}"
+    return f"It was unpublished ({moment(entries[-1].time)}). Serve it again: {serve_again(served, beside=False)}{to}"
+
+
+@dataclass(frozen=True, repr=False)
+class Notice(Displayed):
+    """What a verb did, where nothing else is left to show.
+
+    Attributes
+    ----------
+    text : str
+        One line.
+    """
+
+    text: str
+
+    @classmethod
+    def withdrawn(cls, name: str, target: str, more: str = "") -> Notice:
+        """Say that a model was withdrawn from a target."""
+        on = "" if target == "local" else f" --on {target}"
+        history = f"{name} is no longer published on {target}; its history stays: %maas history {name}{on}"
+        return cls(f"{history}. {more}" if more else history)
+
+    def __repr__(self) -> str:
+        return self.text
 
 
 @dataclass(repr=False)

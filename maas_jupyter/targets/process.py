@@ -20,7 +20,8 @@ from maas_jupyter.errors import Unauthorized, Unavailable
 from maas_jupyter.schema import ServerRecord
 from maas_jupyter.serving.client import ServingClient
 from maas_jupyter.serving.environment import child_environment
-from maas_jupyter.serving.record import ALREADY_RUNS, lock_path, log_path, read_record
+from maas_jupyter.serving.record import ALREADY_RUNS, lock_path, log_path, make_home, read_record
+from maas_jupyter.targets.connections import Connections
 
 #: Seconds that the server may take until it serves everything that it should.
 START_TIMEOUT = 60.0
@@ -59,7 +60,7 @@ class LocalServer:
         with self._thread_lock:
             if self.running() or self.starting():
                 return
-            self.home.mkdir(mode=0o700, parents=True, exist_ok=True)
+            make_home(self.home)
             # Two kernels that start at once: the second sees the first one's server, or starts a process that ends
             # again at once because the server's own lock is held.
             with FileLock(self.home / "spawn.lock"):
@@ -86,7 +87,8 @@ class LocalServer:
                 stdout=descriptor,
                 stderr=descriptor,
                 cwd=self.home,
-                env=child_environment(),
+                # Whoever reads a process's environment need not find there what opens other servers.
+                env=child_environment(without=Connections(config.current().home_path).token_variables()),
                 start_new_session=True,
             )
         finally:

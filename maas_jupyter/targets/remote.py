@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
-from maas_jupyter.errors import Forbidden, MaasError, NotFound, UsageError, nearest
+from maas_jupyter.errors import Forbidden, MaasError, NotFound, Unauthorized, Unavailable, UsageError, nearest
 from maas_jupyter.schema import ModelStatus, Signature, VersionState, VersionStatus
-from maas_jupyter.serving.client import ServingClient
+from maas_jupyter.serving.client import NoAnswer, ServingClient
 from maas_jupyter.targets.access import EnvironmentAccess
-from maas_jupyter.targets.connections import Connection, user_name
+from maas_jupyter.targets.connections import Connection, set_variable, user_name, without_path
 from maas_jupyter.targets.endpoint import UNKNOWN, Endpoint, EndpointList
-from maas_jupyter.targets.nouns import History, TargetStatus
+from maas_jupyter.targets.nouns import History, Notice, TargetStatus, withdrawn_hint
 
 
 class RemoteTarget:
@@ -37,13 +38,15 @@ class RemoteTarget:
     def __repr__(self) -> str:
         return f"RemoteTarget({self.name!r}, {self._connection.url!r})"
 
-    def connection(self, *, checked: bool = False) -> ServingClient:
+    def connection(self, *, checked: bool = False, name: str = "") -> ServingClient:
         """Return a client with the token that the environment holds now.
 
         Raises
         ------
         Unauthorized
-            If the environment holds none.
+            If the environment holds none or, where that is ``checked``, the server does not know it.
+        Unavailable
+            If it is ``checked`` and the server does not answer.
         """
         token = self._connection.token()
         with self._lock:
@@ -51,7 +54,27 @@ class RemoteTarget:
                 ca_file = self._connection.ca_file
                 verify = None if ca_file is None else Path(ca_file)
                 self._client = (token, ServingClient(self._connection.url, token, verify=verify))
-            return self._client[1]
+            client = self._client[1]
+        if checked:
+            self.check()
+        return client
+
+    @contextmanager
+    def _asked(self, model: str = "") -> Iterator[ServingClient]:
+        """Give a client; says of a token that is refused where it came from, and of a model what became of it."""
+        client = self.connection()
+        try:
+            yield client
+        except Unauthorized as error:
+            variable = self._connection.token_env
+            raise Unauthorized(
+                f"{self.name} ({self._connection.url}) does not know the token that {variable} holds.",
+                hint=f"Get one from who runs that server. {set_variable(variable)}",
+            ) from error
+        except NotFound as error:
+            if not model:
+                raise
+            raise self._not_found(model, [each.name for each in client.status().models]) from error
 
     def prepare(self) -> None:
         """Check that the server answers.
@@ -61,7 +84,8 @@ class RemoteTarget:
         Unavailable
             If it does not.
         """
-        self.connection().status()
+        with self._asked() as client:
+            client.status()
 
     def release(self) -> None:
         """Do nothing: the server is not ours to end."""
@@ -78,28 +102,30 @@ class RemoteTarget:
         shadow: bool = False,
         reason: str = "",
     ) -> Endpoint:
-        """Send a bundle, as far as the server does not have it, and make it serve there."""
-        client = self.connection()
-        status = client.publish(
-            name, version, bundle_folder, canary=canary, shadow=shadow, user=user_name(), reason=reason
-        )
-        return self._endpoint(client, status)
+        """Send a bundle and make it serve. See `Target`."""
+        with self._asked() as client:
+            status = client.publish(
+                name, version, bundle_folder, canary=canary, shadow=shadow, user=user_name(), reason=reason
+            )
+            return self._endpoint(client, status)
 
     def promote(self, name: str, *, reason: str = "") -> Endpoint:
-        """Give all traffic to the canary, or to the shadow where there is no canary."""
-        client = self.connection()
-        return self._endpoint(client, client.promote(name, user=user_name(), reason=reason))
+        """Move traffic. See `Target`."""
+        with self._asked(name) as client:
+            return self._endpoint(client, client.promote(name, user=user_name(), reason=reason))
 
     def rollback(self, name: str, *, reason: str = "") -> Endpoint:
-        """Go back to what served before."""
-        client = self.connection()
-        return self._endpoint(client, client.rollback(name, user=user_name(), reason=reason))
+        """Move traffic. See `Target`."""
+        with self._asked(name) as client:
+            return self._endpoint(client, client.rollback(name, user=user_name(), reason=reason))
 
-    def unpublish(self, name: str, *, reason: str = "") -> None:
-        """Withdraw one model; its history stays."""
-        self.connection().unpublish(name, user=user_name(), reason=reason)
+    def unpublish(self, name: str, *, reason: str = "") -> Notice:
+        """Withdraw one model. See `Target`."""
+        with self._asked(name) as client:
+            client.unpublish(name, user=user_name(), reason=reason)
+        return Notice.withdrawn(name, self.name)
 
-    def stop(self, name: str | None = None) -> None:
+    def stop(self, name: str | None = None) -> Notice:
         """Withdraw one model; the server itself is ended where it was started.
 
         Raises
@@ -112,26 +138,28 @@ class RemoteTarget:
                 f"The server at {self._connection.url} is ended where it was started, not from here.",
                 hint=f"To withdraw a model of it: %maas unpublish NAME --on {self.name}",
             )
-        self.unpublish(name)
+        return self.unpublish(name)
 
     # -- looking ------------------------------------------------------------------------------------------------------
 
     def history(self, name: str) -> History:
         """Return what served when, also of a model that was withdrawn."""
-        return History(name, self.name, self.connection().history(name))
+        with self._asked() as client:
+            return History(name, self.name, client.history(name))
 
     def logs(self, lines: int = 20) -> list[str]:
         """Return the last lines of the server's log."""
-        return self.connection().logs(lines)
+        with self._asked() as client:
+            return client.logs(lines)
 
     def endpoints(self) -> EndpointList:
         """Return every model that the server knows; while it does not answer, those that were known, unavailable."""
         try:
-            client = self.connection()
-            try:
-                models = client.status().models
-            except Forbidden:
-                models = _indexed(client)
+            with self._asked() as client:
+                try:
+                    models = client.status().models
+                except Forbidden:
+                    models = _indexed(client)
         except MaasError as error:
             reason = f"{error.message} {error.hint}".strip()
             unknown = Endpoint(UNKNOWN, self.name, self._connection.url, "unavailable", _target=self)
@@ -148,23 +176,26 @@ class RemoteTarget:
         NotFound
             If the server has no such model.
         """
-        client = self.connection()
-        try:
-            status = client.model_status(name)
-        except Forbidden:
-            known = {model.name: model for model in _indexed(client)}
-            if name not in known:
-                raise self._not_found(name, known) from None
-            status = known[name]
-        except NotFound:
-            raise self._not_found(name, [model.name for model in client.status().models]) from None
-        return self._endpoint(client, status, look=True)
+        with self._asked() as client:
+            try:
+                status = client.model_status(name)
+            except Forbidden:
+                known = {model.name: model for model in _indexed(client)}
+                if name not in known:
+                    raise self._not_found(name, known) from None
+                status = known[name]
+            except NotFound:
+                raise self._not_found(name, [model.name for model in client.status().models]) from None
+            return self._endpoint(client, status, look=True)
 
     def _not_found(self, name: str, known: Iterable[str]) -> NotFound:
+        hint = ""
+        with suppress(NotFound, Forbidden):
+            hint = withdrawn_hint(self.connection().history(name), self.name)
         otherwise = f"Nothing is published there yet: %maas publish MODEL --to {self.name}"
         return NotFound(
             f"There is no endpoint '{name}' on {self.name}.",
-            hint=nearest(name, known, what="endpoints", otherwise=otherwise),
+            hint=hint or nearest(name, known, what="endpoints", otherwise=otherwise),
         )
 
     def status(self) -> TargetStatus:
@@ -184,11 +215,22 @@ class RemoteTarget:
         Unauthorized
             If it does not know the token, or the environment holds none.
         """
-        client = self.connection()
+        self.connection()
         try:
-            return self._status("ready", role="admin", models=len(client.status().models))
-        except Forbidden:
-            return self._status("ready", role="predict", models=len(_indexed(client)))
+            with self._asked() as client:
+                try:
+                    return self._status("ready", role="admin", models=len(client.status().models))
+                except Forbidden:
+                    return self._status("ready", role="predict", models=len(_indexed(client)))
+        except (NoAnswer, Unauthorized):
+            raise
+        except MaasError as error:
+            # What is asked here every server of ours answers.
+            url = self._connection.url
+            hint = "Look whether the address is right, and whether a model server of this version runs there."
+            if (alone := without_path(url)) != url:
+                hint = f"Leave out the path, unless a proxy passes it on to a model server: {alone}"
+            raise Unavailable(f"What answers at {url} is no model server: {error.message}", hint=hint) from error
 
     def _status(self, state: str, *, reason: str = "", role: str = "", models: int | None = None) -> TargetStatus:
         connection = self._connection

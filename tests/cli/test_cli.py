@@ -7,6 +7,7 @@ import pytest
 from models import mlp, wine
 
 import maas_jupyter
+from maas_jupyter.cli import as_typed
 
 
 @pytest.fixture
@@ -35,8 +36,11 @@ def test_a_model_is_published_asked_and_stopped_from_a_terminal(home, maas):
     assert "version 1" in maas("predict", "terminal@champion", row).stdout
     assert "no version '2'" in maas("predict", "terminal/2", row).stderr
     assert "terminal" in maas("endpoints").stdout
-    assert "listening" in maas("logs", "terminal").stdout
-    assert maas("stop", "terminal").returncode == 0
+    assert "model terminal version 1 loaded" in maas("logs", "terminal").stdout
+    assert "listening" in maas("logs", "--lines", "1000").stdout
+    stopped = maas("stop", "terminal")
+    assert stopped.returncode == 0
+    assert "terminal is no longer published on local; its history stays: maas history terminal" in stopped.stdout
 
 
 def test_verbs_that_need_a_notebook_are_not_offered(maas):
@@ -44,26 +48,68 @@ def test_verbs_that_need_a_notebook_are_not_offered(maas):
     assert "publish" in offered
     assert "quantize" not in offered
     refused = maas("train", "net")
-    assert refused.returncode == 1
+    assert refused.returncode == 2
     assert "'train' needs the objects of a notebook" in refused.stderr
+    assert "hint: In a cell: %maas train --help" in refused.stderr
 
 
 @pytest.mark.parametrize(
-    ("words", "error", "hint"),
+    ("words", "status", "error", "hint"),
     [
-        (["publish", "nothing"], "error: There is no model called 'nothing'.", "hint: "),
-        (["predict", "nothing", "[[1, 2"], "is not JSON", "hint: Write rows as"),
-        (["publish"], "MODEL is missing", "hint: See maas publish --help"),
+        (["publish", "nothing"], 1, "There is no model called 'nothing'.", ""),
+        (["predict", "nothing", "[[1, 2"], 1, "is not JSON", "Write rows as"),
+        (["publish"], 2, "MODEL is missing", "See maas publish --help"),
+        (["unpublish", "nothing"], 1, "no endpoint 'nothing'", ""),
+        (["stop", "nothing"], 1, "no endpoint 'nothing'", ""),
+        (["disconnect", "nothing"], 1, "No target called 'nothing'", "None is: maas connect NAME"),
+        (["connect", "gpu", "https://gpu-box", "--token-env", "NOT_SET"], 2, "--token-env", "In a cell: import os"),
+        (["serve", "--workers", "0"], 2, "--workers 0 cannot be", "Give a greater one"),
+        (["serve", "--host", "192.0.2.1"], 2, "no address 192.0.2.1", "Use --host 0.0.0.0"),
+        (["serve", "--home", "/dev/null/home"], 1, "cannot be opened", "Choose another folder: --home"),
+        (["serve", "--port", "much"], 2, "'much' is not a valid integer", "See maas serve --help"),
     ],
 )
-def test_an_error_is_two_lines_and_the_exit_status_1(home, maas, words, error, hint):
+def test_an_error_is_two_lines_and_says_by_its_status_whose_it_is(home, maas, words, status, error, hint):
     done = maas(*words)
-    assert done.returncode == 1
-    lines = done.stderr.strip().splitlines()
-    assert len(lines) == 2
-    assert error in lines[0]
-    assert lines[1].startswith(hint)
+    assert done.returncode == status
+    what, how = done.stderr.strip().splitlines()
+    assert what.startswith("error: ")
+    assert error in what
+    assert how.startswith(f"hint: {hint}")
+    assert "%maas" not in done.stderr
     assert done.stdout == ""
+
+
+@pytest.mark.parametrize(
+    ("text", "typed"),
+    [
+        ("Start it: %maas publish NAME", "Start it: maas publish NAME"),
+        ("see %maas endpoints and %maas history NAME.", "see maas endpoints and maas history NAME."),
+        ("Train one: %maas train net --data train", "Train one: %maas train net --data train"),
+        ("%maas --help, %%maas and maas publish", "%maas --help, %%maas and maas publish"),
+    ],
+)
+def test_verbs_are_named_as_they_are_typed(text, typed):
+    assert as_typed(text) == typed
+
+
+def test_help_and_results_name_verbs_as_they_are_typed(own_home):
+    def said(*words):
+        code = "import sys; from maas_jupyter.cli import main; sys.argv[0] = 'maas'; main()"
+        return subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True, check=True).stdout
+
+    assert "see maas targets" in said("publish", "--help")
+    assert said("endpoints").strip() == "No endpoints. Publish one: maas publish NAME"
+
+
+def test_a_second_server_on_a_home_is_an_error_like_others(home, maas):
+    maas_jupyter.register(mlp(13, 3), name="second", data=wine())
+    assert maas("publish", "second").returncode == 0
+    done = maas("serve")
+    assert done.returncode == 1
+    assert "error: A model server already runs for" in done.stderr
+    assert maas("stop").stdout.startswith("The local server was stopped; ")
+    assert maas("unpublish", "second").returncode == 0
 
 
 def test_the_version(maas):

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 import maas_jupyter
-from maas_jupyter import targets
 from maas_jupyter.plugins import Displayed
+from maas_jupyter.targets import Endpoint, EndpointList, Prediction
 
 
 @pytest.mark.parametrize(
@@ -27,5 +27,5 @@ def test_what_importing_does_not_load(modules, heavy):
 
 
 def test_the_nouns_show_themselves():
-    for noun in (targets.Endpoint, targets.EndpointList, targets.Prediction):
+    for noun in (Endpoint, EndpointList, Prediction):
         assert issubclass(noun, Displayed)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import shutil
 import signal
 import stat
@@ -21,6 +22,8 @@ import maas_jupyter
 from maas_jupyter.errors import BundleError, InvalidInput, MaasError, NotFound, Unauthorized, Unavailable
 from maas_jupyter.serving.client import ServingClient
 from maas_jupyter.serving.record import ALREADY_RUNS, log_path, read_record, record_path
+from maas_jupyter.targets.connections import Connection, Connections
+from maas_jupyter.targets.endpoint import Endpoint, moment
 from maas_jupyter.targets.local import LocalTarget
 
 X = np.array([[1, 0, 0, 0], [0, 0, 0, 1]])
@@ -239,7 +242,7 @@ def test_a_second_server_on_the_home_says_so(target, bundles):
 def test_only_loopback_is_listened_on(tmp_path, host):
     process = python("-m", "maas_jupyter.serving", "--home", tmp_path / "home", "--host", host)
     assert "127.0.0.1" in process.communicate()[1]
-    assert process.returncode == 1
+    assert process.returncode == 2
 
 
 def test_a_killed_server_is_unavailable_until_the_next_publish_brings_all_back(target, bundles, kill):
@@ -303,10 +306,11 @@ def test_stop_one_model_and_the_last(target, bundles):
     with pytest.raises(NotFound, match="no endpoint 'digit'") as raised:
         target.stop("digit")
     assert "'digits'" in raised.value.hint
-    target.stop("digits")
+    done = target.stop("digits")
+    assert repr(done) == "digits is no longer published on local; its history stays: %maas history digits"
     assert [each.name for each in target.endpoints()] == ["pair"]
     pid = read_record(target.home).pid
-    target.stop("pair")
+    assert "the local server ended" in repr(target.stop("pair"))
     assert collected(pid)
     assert target.endpoints() == []
     with pytest.raises(NotFound):
@@ -316,12 +320,13 @@ def test_stop_one_model_and_the_last(target, bundles):
 def test_stop_keeps_what_was_published(target, bundles):
     target.publish("digits", "1", bundles.make(linear_softmax()))
     pid = read_record(target.home).pid
-    LocalTarget(target.home).stop()  # another object, as another cell has it
+    done = LocalTarget(target.home).stop()  # another object, as another cell has it
+    assert repr(done) == "The local server was stopped; digits comes back with the next publish."
     assert collected(pid)
     assert not record_path(target.home).exists()
     stopped = target.endpoint("digits")
     assert (stopped.state, stopped.url, stopped.curl, stopped.python_client) == ("stopped", "", "", "")
-    target.stop()
+    assert "does not run; digits comes back" in repr(target.stop())
     target.publish("pair", "1", bundles.make(two_inputs()))
     assert target.endpoint("digits").state == "ready"
 
@@ -469,7 +474,7 @@ def test_a_server_that_cannot_start_shows_its_log(tmp_path):
         ([[1, 2, 3], [1]], "cannot be made"),
         ([["a", "b", "c", "d"]], "values that do not fit"),
         ([[1, 2, 3, 1e300]], "values that do not fit"),
-        ({"y": X}, r"takes the inputs \['x'\]"),
+        ({"y": X}, r"takes the inputs 'x'; missing: 'x'; unknown: 'y'"),
     ],
 )
 def test_data_that_does_not_fit(target, bundles, rows, message):
@@ -500,3 +505,66 @@ def test_the_curl_line_and_the_python_client_work(target, bundles):
     answer = json.loads(shell.stdout)
     assert answer["outputs"][0] == {"name": "label", "shape": [1], "datatype": "INT64", "data": [0]}
     assert str(answer["outputs"][0]["data"]) in program.stdout
+
+
+def test_what_several_endpoints_rest_for_is_said_once(target, bundles):
+    folder = bundles.make(linear_softmax())
+    for name in ("digits", "wine", "iris"):
+        target.publish(name, "1", folder)
+    target.stop()
+    found = target.endpoints()
+    for shown in (repr(found), *found._repr_mimebundle_().values()):
+        assert shown.count("server was stopped") == 1
+        assert all(name in shown for name in ("digits", "wine", "iris"))
+    assert "server was stopped" in repr(found[1])
+    assert "server was stopped" in repr(type(found)(found[:1]))
+
+
+def test_a_display_says_when_it_was_so(target, bundles):
+    endpoint = target.publish("digits", "1", bundles.make(linear_softmax()))
+    assert f"as of {moment(endpoint.seen)}" in endpoint._repr_mimebundle_()["text/html"]
+
+
+def test_a_display_does_not_wait_for_a_server_that_does_not_answer(target, bundles, paused, monkeypatch):
+    monkeypatch.setattr(sys.modules[Endpoint.__module__], "SHOWN_SECONDS", 0.05)
+    endpoint = target.publish("digits", "1", bundles.make(linear_softmax()))
+    endpoint.seen -= 60
+    seen = endpoint.seen
+    with paused():
+        shown = endpoint._repr_mimebundle_()
+        assert "local does not say within 0.05 s" in shown["text/plain"]
+        assert f"as of {moment(seen)}" in shown["text/html"]
+    assert endpoint.refresh().reason == ""
+
+
+def test_the_token_variables_of_connections_are_not_the_local_servers(target, bundles, tmp_path, monkeypatch):
+    monkeypatch.setenv("MAAS_HOME", str(tmp_path / "home"))
+    for name in ("GPU_TOKEN", "SOMETHING_ELSE"):
+        monkeypatch.setenv(name, "seen-by-the-server")
+    Connections(tmp_path / "home").add(Connection(name="gpu", url="https://gpu-box", token_env="GPU_TOKEN"))
+    target.publish("digits", "1", bundles.make(linear_softmax()))
+    supervisor = read_record(target.home).pid
+    for pid in (supervisor, *workers(supervisor)):
+        environment = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+        assert b"SOMETHING_ELSE=seen-by-the-server" in environment
+        assert not any(each.startswith(b"GPU_TOKEN=") for each in environment)
+
+
+def test_the_home_is_the_owners_alone(target, bundles):
+    target.publish("digits", "1", bundles.make(linear_softmax()))
+    assert {stat.S_IMODE(path.stat().st_mode) for path in (target.home.parent, target.home)} == {0o700}
+
+
+def test_the_log_of_an_endpoint_is_shown_readable_and_without_the_others(target, bundles):
+    folder = bundles.make(linear_softmax())
+    endpoint = target.publish("digits", "1", folder)
+    target.publish("wine", "1", folder)
+    lines = endpoint.logs(100)
+    assert "wine" not in repr(lines)
+    assert re.search(r"^[-\d]{10} [:\d]{8} info    model digits version 1 loaded in", repr(lines), re.M)
+    assert all(json.loads(line)["message"] for line in lines)
+    assert len(endpoint.logs(1)) == 1
+    shown = lines._repr_mimebundle_()
+    assert shown["text/plain"] == repr(lines)
+    assert "model digits version 1 loaded in" in shown["text/html"]
+    assert "<script" not in shown["text/html"]

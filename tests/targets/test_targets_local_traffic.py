@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 
 import numpy as np
 import pytest
@@ -70,6 +71,58 @@ def test_a_held_endpoint_finds_the_server_that_came_after(target, bundles):
     LocalTarget(target.home).client()
     assert endpoint.predict(X).version == "1"
     assert asyncio.run(endpoint.apredict(X)).version == "1"
+
+
+def test_what_was_withdrawn_says_how_it_comes_back(target, bundles):
+    target.publish("digits", "1", bundles.make(linear_softmax()))
+    target.publish("digits", "2", bundles.make(linear_softmax(2)), canary=10)
+    target.publish("other", "1", bundles.make(linear_softmax()))
+    target.unpublish("digits")
+    for attempt in (target.rollback, target.promote, target.endpoint, target.unpublish):
+        with pytest.raises(NotFound, match="no endpoint 'digits'") as caught:
+            attempt("digits")
+        assert re.fullmatch(
+            r"It was unpublished \(\d+-.*\)\. Serve it again: %maas publish digits/1", caught.value.hint
+        )
+    with pytest.raises(NotFound) as caught:
+        target.rollback("othr")
+    assert "'other'" in caught.value.hint
+    with pytest.raises(NotFound):
+        target.endpoint("../digits")
+
+
+def test_a_server_that_is_gone_says_what_brings_each_model_back(target, bundles, kill):
+    held = target.publish("digits", "1", bundles.make(linear_softmax()))
+    target.publish("digits", "2", bundles.make(linear_softmax(2)), canary=25)
+    target.publish("shadowed", "1", bundles.make(linear_softmax()))
+    target.publish("shadowed", "2", bundles.make(linear_softmax(2)), shadow=True)
+    target.publish("plain", "7", bundles.make(linear_softmax()))
+    lines = {
+        "digits": "%maas publish digits/2 --canary 25",
+        "plain": "%maas publish plain/7",
+        "shadowed": "%maas publish shadowed/2 --shadow",
+    }
+    for end, state in ((kill, "unavailable"), (target.stop, "stopped")):
+        target.client()
+        end()
+        for name, line in lines.items():
+            endpoint = target.endpoint(name)
+            assert endpoint.state == state
+            assert endpoint.reason.endswith(f"Start it with all that it served: {line}")
+            for ask in (endpoint.metrics_text, lambda asked=endpoint: asked.predict(X), held.metrics_text):
+                with pytest.raises(
+                    Unavailable, match="is published, but the local model server does not run"
+                ) as caught:
+                    ask()
+            assert caught.value.hint.endswith(lines["digits"])
+            with pytest.raises(Unavailable) as caught:
+                asyncio.run(endpoint.apredict(X))
+            assert caught.value.hint.endswith(line)
+    # Those lines change nothing but that it runs.
+    target.publish("digits", "2", bundles.make(linear_softmax(2)), canary=25)
+    assert [(row.version, row.weight) for row in target.endpoint("digits").traffic] == [("1", 75), ("2", 25)]
+    assert [(row.version, row.shadow) for row in target.endpoint("shadowed").traffic] == [("1", False), ("2", True)]
+    assert held.predict(X).version in ("1", "2")
 
 
 def test_how_the_target_is(target, bundles):

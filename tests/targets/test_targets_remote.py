@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import http.server
 import json
 import os
 import socket
+import ssl
 import stat
 import subprocess
 import sys
+import threading
+from datetime import datetime
 
 import numpy as np
 import pytest
+import trustme
 from bundles import linear_softmax, two_inputs
 from remote_server import ADMIN, READER, RemoteServer
 
@@ -26,6 +31,7 @@ from maas_jupyter.errors import (
     UsageError,
 )
 from maas_jupyter.targets.connections import Connection, Connections, new_connection
+from maas_jupyter.targets.endpoint import Endpoint
 from maas_jupyter.targets.remote import RemoteTarget
 
 X = np.array([[1, 0, 0, 0], [0, 0, 0, 1]])
@@ -127,6 +133,18 @@ def test_names_that_are_not_there(gpu, bundles):
         gpu.promote("digits")
 
 
+def test_what_was_withdrawn_says_how_it_comes_back(gpu, reader, bundles):
+    gpu.publish("left", "3", bundles.make(linear_softmax()))
+    gpu.unpublish("left")
+    for attempt in (gpu.rollback, gpu.promote, gpu.unpublish, gpu.endpoint):
+        with pytest.raises(NotFound, match="no endpoint 'left' on gpu") as caught:
+            attempt("left")
+        assert "Serve it again: %maas publish left/3 --to gpu" in caught.value.hint
+    with pytest.raises(NotFound) as caught:  # the history is not for those who may only predict
+        reader.endpoint("left")
+    assert "unpublished" not in caught.value.hint
+
+
 def test_a_bundle_that_does_not_load(gpu, bundles):
     gpu.publish("sound", "1", bundles.make(linear_softmax()))
     with pytest.raises(BundleError, match="cannot be loaded"):
@@ -136,7 +154,7 @@ def test_a_bundle_that_does_not_load(gpu, bundles):
 
 def test_only_models_are_stopped_from_here(gpu, bundles):
     gpu.publish("stopped", "1", bundles.make(linear_softmax()))
-    gpu.stop("stopped")
+    assert "stopped is no longer published on gpu" in repr(gpu.stop("stopped"))
     with pytest.raises(UsageError, match="where it was started"):
         gpu.stop()
     assert gpu.status().state == "ready"
@@ -199,10 +217,24 @@ def test_the_token_shows_nowhere(gpu, bundles, server, tmp_path):
     assert not any(token in place for place in places for token in (ADMIN, READER))
 
 
-def test_a_wrong_and_a_missing_token(gpu, monkeypatch):
+def test_a_wrong_and_a_missing_token(gpu, bundles, monkeypatch):
     monkeypatch.setenv("GPU_TOKEN", "another-token-that-is-wrong")
-    with pytest.raises(Unauthorized):
-        gpu.check()
+    endpoint = Endpoint("digits", "gpu", "", "ready", _target=gpu)
+    for attempt in (
+        gpu.check,
+        gpu.prepare,
+        gpu.logs,
+        lambda: gpu.endpoint("x"),
+        lambda: gpu.publish("x", "1", bundles.make(linear_softmax())),
+        lambda: endpoint.predict(X),
+        lambda: asyncio.run(endpoint.apredict(X)),
+    ):
+        with pytest.raises(
+            Unauthorized, match=r"gpu \(https://.*does not know the token that GPU_TOKEN holds"
+        ) as caught:
+            attempt()
+        assert "GPU_TOKEN" in caught.value.hint
+        assert "another-token" not in str(caught.value)
     assert gpu.status().state == "unavailable"
     monkeypatch.delenv("GPU_TOKEN")
     assert {(each.state, "GPU_TOKEN" in each.reason) for each in gpu.endpoints()} == {("unavailable", True)}
@@ -231,7 +263,7 @@ def test_a_server_that_goes_and_comes_back(tmp_path, monkeypatch, bundles):
         for attempt in (target.prepare, lambda: target.endpoint("digits"), lambda: endpoint.predict(X)):
             with pytest.raises(Unavailable, match="does not answer") as caught:
                 attempt()
-            assert "%maas targets" in caught.value.hint
+            assert "Nothing listens at this port" in caught.value.hint
         assert target.status().state == "unavailable"
         assert [(each.name, each.state) for each in target.endpoints()] == [("*", "unavailable")]
         assert endpoint.refresh().state == "unavailable"
@@ -254,6 +286,7 @@ def test_a_server_that_goes_and_comes_back(tmp_path, monkeypatch, bundles):
     ("url", "said"),
     [
         ("gpu-box:8443", "not an address"),
+        ("gpu-box", "not an address"),
         ("ftp://gpu-box", "not an address"),
         ("https://", "not an address"),
         ("https://gpu-box?x=1", "not an address"),
@@ -315,7 +348,7 @@ def test_connections_are_kept_in_their_order(tmp_path):
     connections.add(kept("a", url="https://other"))
     assert list(Connections(tmp_path / "home").read()) == ["b", "a", "c"]
     assert connections.read()["a"].url == "https://other"
-    connections.remove("b")
+    assert connections.remove("b").name == "b"
     assert list(connections.read()) == ["a", "c"]
     with pytest.raises(NotFound, match="'b'"):
         connections.remove("b")
@@ -361,3 +394,131 @@ def test_a_server_that_accepts_and_never_answers(monkeypatch):
     assert status.state == "unavailable"
     assert "in time" in status.reason
     assert os.environ["GPU_TOKEN"] not in repr(status)
+
+
+# -- what is no model server -------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def at(monkeypatch):
+    """Make a target of an address."""
+    monkeypatch.setenv("GPU_TOKEN", ADMIN)
+
+    def at(url, ca_file=None):
+        return RemoteTarget(new_connection("gpu", url, "GPU_TOKEN", ca_file and str(ca_file), insecure=True))
+
+    return at
+
+
+@pytest.fixture
+def site():
+    """Start web sites that are not ours; each answers everything with one status."""
+    sites = []
+
+    def start(status, context=None):
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def do_GET(self):
+                self.send_response(status)
+                self.send_header("Content-Type", "text/html")
+                self.send_header("Connection", "close")
+                self.end_headers()
+                self.wfile.write(b"<html>hello</html>")
+
+            do_POST = do_GET
+
+            def log_message(self, *_):
+                pass
+
+        found = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        found.handle_error = lambda *_: None
+        if context is not None:
+            found.socket = context.wrap_socket(found.socket, server_side=True)
+        threading.Thread(target=found.serve_forever, args=(0.01,), daemon=True).start()
+        sites.append(found)
+        return f"{'http' if context is None else 'https'}://127.0.0.1:{found.server_port}"
+
+    yield start
+    for found in sites:
+        found.shutdown()
+        found.server_close()
+
+
+@pytest.mark.parametrize("status", [200, 301, 400, 403, 404, 405, 500, 502])
+def test_a_web_site_that_is_not_ours(at, site, status):
+    with pytest.raises(Unavailable, match="no model server") as caught:
+        at(site(status)).check()
+    assert "address" in caught.value.hint
+
+
+def test_an_address_with_a_path(at, site, server):
+    url = site(404)
+    with pytest.raises(Unavailable, match="no model server") as caught:
+        at(f"{url}/docs").check()
+    assert caught.value.hint.endswith(f": {url}")
+    with pytest.raises(Unavailable, match="no model server") as caught:
+        at(f"{server.url}/v2/models", server.ca_file).check()
+    assert caught.value.hint.endswith(f": {server.url}")
+
+
+def test_a_path_that_a_proxy_passes_on(at, server):
+    """The client keeps a path in front of its own."""
+    target = at("http://localhost:8/team/maas")
+    assert target.connection()._http._merge_url("/v2").path == "/team/maas/v2"
+
+
+@pytest.mark.parametrize(
+    ("url", "why", "hint"),
+    [
+        ("http://127.0.0.1:1", "refused", "Nothing listens"),
+        ("http://no-such-host.invalid", "no address is known for the name 'no-such-host.invalid'", "name"),
+    ],
+)
+def test_why_nothing_answers(at, url, why, hint):
+    with pytest.raises(Unavailable, match=why) as caught:
+        at(url).check()
+    assert "does not answer" in caught.value.message
+    assert hint in caught.value.hint
+
+
+def test_a_server_that_hangs_up(at):
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+
+        def hang_up():
+            with listening.accept()[0] as accepted:
+                accepted.recv(1)
+
+        thread = threading.Thread(target=hang_up)
+        thread.start()
+        with pytest.raises(Unavailable, match="does not answer: it closed the connection") as caught:
+            at(f"http://127.0.0.1:{listening.getsockname()[1]}").check()
+        thread.join()
+    assert "https" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("issued", "trusted", "why", "hint"),
+    [
+        ({"identities": ("127.0.0.1",)}, False, "certificate is refused", "--ca-file"),
+        ({"identities": ("gpu-box",)}, True, "IP address mismatch", "issued for"),
+        (
+            {"identities": ("127.0.0.1",), "not_before": datetime(2019, 1, 1), "not_after": datetime(2020, 1, 1)},
+            True,
+            "expired",
+            "renewed",
+        ),
+    ],
+)
+def test_why_a_certificate_is_refused(at, site, tmp_path, issued, trusted, why, hint):
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(tmp_path / "ca.pem")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    options = dict(issued)
+    authority.issue_cert(*options.pop("identities"), **options).configure_cert(context)
+    with pytest.raises(Unavailable, match=why) as caught:
+        at(site(200, context), tmp_path / "ca.pem" if trusted else None).check()
+    assert hint in caught.value.hint
+
+
+def test_https_where_only_http_is_spoken(at, site):
+    with pytest.raises(Unavailable, match="does not speak TLS"):
+        at(site(200).replace("http:", "https:")).check()
