@@ -8,6 +8,9 @@ from torch import Tensor, nn
 from maas_jupyter.data import Batch
 from maas_jupyter.errors import InvalidInput, UsageError
 
+#: Layers that say what they take.
+_WITH_WIDTH = (nn.Linear, nn.Conv2d, nn.Conv1d, nn.Embedding, nn.RNNBase)
+
 
 def choose_device(name: str | None) -> torch.device:
     """Return the device that is asked for, or the best one that is there.
@@ -18,7 +21,9 @@ def choose_device(name: str | None) -> torch.device:
         If torch does not know it or it is not on this machine.
     """
     if name is None:
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        if torch.cuda.is_available():
+            return torch.device("cuda")
+        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
     try:
         device = torch.device(name)
         torch.empty(0, device=device)
@@ -59,7 +64,7 @@ def run_module(model: nn.Module, batch: Batch) -> Tensor:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise InvalidInput(
             f"The data does not fit the model; rows of shape {shapes} were refused: {reason}",
-            hint=_misfit_hint(batch),
+            hint=_misfit_hint(model, batch),
         ) from error
     finally:
         model.train(was_training)
@@ -72,7 +77,18 @@ def run_module(model: nn.Module, batch: Batch) -> Tensor:
     return output
 
 
-def _misfit_hint(batch: Batch) -> str:
+def _misfit_hint(model: nn.Module, batch: Batch) -> str:
+    first = next((layer for layer in model.modules() if isinstance(layer, _WITH_WIDTH)), None)
+    row = batch.inputs[0].shape[1:]
+    if isinstance(first, nn.Linear) and len(row) == 1 and row[0] != first.in_features:
+        return (
+            f"A row has {row[0]} features (of a table: after encoding), the first layer takes {first.in_features}: "
+            f"make it nn.Linear({row[0]}, {first.out_features})."
+        )
+    if isinstance(first, nn.Conv2d) and len(row) == 3 and row[0] != first.in_channels:
+        return (
+            f"A row is {row[0]} x {row[1]} x {row[2]}, the first convolution takes {first.in_channels} channels first."
+        )
     if not any(tensor.is_floating_point() for tensor in batch.inputs):
         return "The rows are integers: layers other than an embedding need X.astype('float32')."
     return "Compare the shape and dtype of a row with the model's first layer."

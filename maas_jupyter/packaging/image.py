@@ -11,14 +11,14 @@ import torch
 from torch import nn
 
 from maas_jupyter.packaging import export
-from maas_jupyter.packaging.package import Packaged, Rows, package_rows
+from maas_jupyter.packaging.package import Packaged, Rows, empty_folder, package_rows
 from maas_jupyter.schema import ImageInput, Task, TensorSpec
 
 
 def package_images(
     model: nn.Module,
     images: Sequence[bytes],
-    folder: Path,
+    folder: Path | str,
     *,
     height: int,
     width: int,
@@ -30,7 +30,7 @@ def package_images(
     labels: list[str | int] | None = None,
     name: str = "image",
 ) -> Packaged:
-    """Make a bundle, in an empty folder, that takes PNG and JPEG files.
+    """Make a bundle, in a folder of its own, that takes PNG and JPEG files.
 
     The server turns each image as its EXIF says, makes it grey or RGB, resizes it (bilinear, without regard to its
     proportions), and gives the module ``(value * scale - mean) / std`` of values from 0 to 255.
@@ -41,8 +41,8 @@ def package_images(
         Takes FP32 ``(rows, channels, height, width)``, or channels last for the layout ``NHWC``.
     images : sequence of bytes
         Real files for the export and its validation; some are enough.
-    folder : Path
-        Existing and empty; holds the bundle afterwards.
+    folder : Path or str
+        As for `package`.
     height, width : int
         Size that the model takes, in pixels.
     mean, std : sequence of float
@@ -71,6 +71,7 @@ def package_images(
     """
     from maas_jupyter.serving.inputs.image import ImagePreprocessor
 
+    target = empty_folder(folder)
     (tensor,) = export.input_names(model, 1)
     declared = ImageInput(
         tensor=tensor, height=height, width=width, mean=list(mean), std=list(std), scale=scale, layout=layout
@@ -85,4 +86,4 @@ def package_images(
         axes=export.only_rows(1),
         preprocessing={name: declared},
     )
-    return package_rows(model, rows, folder, task=task, labels=labels)
+    return package_rows(model, rows, target, task=task, labels=labels)

@@ -14,11 +14,11 @@ from torch import Tensor, nn
 from maas_jupyter._version import __version__
 from maas_jupyter.bundle import MODEL_FILE, Bundle
 from maas_jupyter.data import Batch
-from maas_jupyter.errors import ExportError, InvalidInput, MaasError
+from maas_jupyter.errors import Conflict, ExportError, InvalidInput, MaasError
 from maas_jupyter.modules import run_module
 from maas_jupyter.packaging import export, head
 from maas_jupyter.packaging.validate import Agreement, require_agreement, require_close
-from maas_jupyter.schema import DATATYPES, ImageInput, Manifest, Signature, Task, TensorSpec, TextInput
+from maas_jupyter.schema import DATATYPES, MANIFEST_NAME, ImageInput, Manifest, Signature, Task, TensorSpec, TextInput
 from maas_jupyter.serving.servable import Servable
 
 if TYPE_CHECKING:
@@ -70,12 +70,12 @@ class Rows:
 def package(
     model: nn.Module,
     inputs: tuple[Tensor, ...],
-    folder: Path,
+    folder: Path | str,
     *,
     task: Task,
     labels: list[str | int] | None = None,
 ) -> Packaged:
-    """Make a bundle, in an empty folder, that takes the tensors that the module takes.
+    """Make a bundle, in a folder of its own, that takes the tensors that the module takes.
 
     Parameters
     ----------
@@ -83,8 +83,8 @@ def package(
         Gives one tensor: ``(rows, classes)`` for classification.
     inputs : tuple of Tensor
         Real rows for the export and its validation.
-    folder : Path
-        Existing and empty; holds the bundle afterwards.
+    folder : Path or str
+        Empty, or made where it is missing; holds the bundle afterwards, and nothing if there is none.
     task : {'classification', 'regression', 'tensor'}
         Decides the outputs: ``label`` and ``scores``, ``prediction``, or ``output`` as the module gives it.
     labels : list of str or int, optional
@@ -100,7 +100,10 @@ def package(
         If the model cannot be exported, or its export computes something else.
     InvalidInput
         If the number of labels is not the number of classes, or a classifier does not give (rows, classes).
+    Conflict
+        If the folder is not empty.
     """
+    target = empty_folder(folder)
     names = export.input_names(model, len(inputs))
     sent = {name: tensor.cpu().numpy() for name, tensor in zip(names, inputs, strict=True)}
     rows = Rows(
@@ -112,11 +115,30 @@ def package(
         names=names,
         axes=export.only_rows(len(inputs)),
     )
-    return package_rows(model, rows, folder, task=task, labels=labels)
+    return package_rows(model, rows, target, task=task, labels=labels)
+
+
+def empty_folder(folder: Path | str) -> Path:
+    """Return a folder's path after checking that nothing is in the way of a bundle there.
+
+    Raises
+    ------
+    Conflict
+        If it is a file, or holds something.
+    """
+    path = Path(folder)
+    if path.exists() and not path.is_dir():
+        raise Conflict(f"{path} is a file; a bundle is a folder.", hint="Choose another path.")
+    if path.is_dir() and any(path.iterdir()):
+        raise Conflict(
+            f"The folder {path} is not empty: it holds {sorted(each.name for each in path.iterdir())[0]}.",
+            hint="Choose another one, or empty it: a bundle is alone in its folder.",
+        )
+    return path
 
 
 def package_rows(model: nn.Module, rows: Rows, folder: Path, *, task: Task, labels: list[str | int] | None) -> Packaged:
-    """Make a bundle of a module and of rows in both forms; as `package`."""
+    """Make a bundle, in a folder that `empty_folder` has checked, of a module and of rows in both forms."""
     graph = export.export_onnx(model, rows.tensors, names=rows.names, axes=rows.axes)
     reference = run_module(model, Batch(rows.tensors, None)).cpu()
     if reference.dtype == torch.bfloat16:
@@ -133,9 +155,6 @@ def package_rows(model: nn.Module, rows: Rows, folder: Path, *, task: Task, labe
     else:
         expected = reference
         outputs = [head.name_output(graph, DATATYPES[reference.numpy().dtype.name])]
-    export.save(graph, folder / MODEL_FILE)
-    for name, content in rows.files.items():
-        (folder / name).write_text(content, encoding="utf-8")
     manifest = Manifest(
         task=task,
         runtime="onnx",
@@ -145,8 +164,20 @@ def package_rows(model: nn.Module, rows: Rows, folder: Path, *, task: Task, labe
         preprocessing=dict(rows.preprocessing),
         created_by=f"maas-jupyter {__version__}",
     )
-    bundle = Bundle.seal(folder, manifest, [MODEL_FILE, *rows.files])
-    _require_that_it_serves(bundle, rows.sent, expected.numpy())
+    made = [each for each in (folder, *folder.parents) if not each.exists()]
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        export.save(graph, folder / MODEL_FILE)
+        for name, content in rows.files.items():
+            (folder / name).write_text(content, encoding="utf-8")
+        bundle = Bundle.seal(folder, manifest, [MODEL_FILE, *rows.files])
+        _require_that_it_serves(bundle, rows.sent, expected.numpy())
+    except BaseException:
+        for name in (MODEL_FILE, MANIFEST_NAME, *rows.files):
+            (folder / name).unlink(missing_ok=True)
+        for each in made:
+            each.rmdir()
+        raise
     return Packaged(bundle, agreement)
 
 

@@ -1,67 +1,52 @@
-"""Package a module that takes numbers and category indices into a bundle that takes the columns of a table."""
+"""Package a module that takes encoded columns into a bundle that takes the columns of a table as they are."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 from torch import nn
 
+from maas_jupyter.data.source import TableSource
+from maas_jupyter.data.table import RESERVED_START, CategoryColumn, NumberColumn, TablePreprocessing, check_names
 from maas_jupyter.errors import InvalidInput
 from maas_jupyter.packaging import export
-from maas_jupyter.packaging.package import Packaged, Rows, package_rows
+from maas_jupyter.packaging.package import Packaged, Rows, empty_folder, package_rows
 from maas_jupyter.schema import Task, TensorSpec
 
 if TYPE_CHECKING:
-    from onnx import ModelProto
+    from onnx import ModelProto, NodeProto, TensorProto
 
-#: Columns of these names would clash with the head's outputs.
-_RESERVED = {"label", "scores", "prediction", "output"}
-_PREFIX = "module/"
-
-
-@dataclass(frozen=True)
-class Categories:
-    """How a column of texts becomes indices.
-
-    Attributes
-    ----------
-    indices : mapping of str to int
-        The index of each known value.
-    unknown : int
-        The index of every other value.
-    """
-
-    indices: Mapping[str, int]
-    unknown: int
+#: Names in the graph that no column has.
+_PREFIX, _FRONT = f"{RESERVED_START}module/", f"{RESERVED_START}table/"
 
 
 def package_table(
     model: nn.Module,
     columns: Mapping[str, Any],
-    folder: Path,
+    folder: Path | str,
     *,
-    categories: Mapping[str, Categories],
+    preprocessing: TablePreprocessing,
     task: Task,
     labels: list[str | int] | None = None,
 ) -> Packaged:
-    """Make a bundle, in an empty folder, that takes one input per column: FP32 ``[-1]`` numbers, BYTES ``[-1]`` texts.
+    """Make a bundle, in a folder of its own, that takes one input per column.
+
+    Numbers are FP32 ``[-1]``, NaN where one is missing, texts BYTES ``[-1]``, ``""`` where one is. The graph fills and
+    encodes them.
 
     Parameters
     ----------
     model : torch.nn.Module
-        Takes numbers FP32 ``(rows, number columns)`` and indices INT64 ``(rows, category columns)``, in this order; one
-        of them where the table has no columns of the other kind.
+        Takes what the preprocessing makes of the columns.
     columns : mapping of str to array-like, or DataFrame
-        Real rows for the export and its validation. Columns of numbers reach the module in this order.
-    folder : Path
-        Existing and empty; holds the bundle afterwards.
-    categories : mapping of str to Categories
-        The columns of texts, in the order in which they reach the module.
+        Real rows for the export and its validation.
+    folder : Path or str
+        As for `package`.
+    preprocessing : TablePreprocessing
+        The one that the model was trained with. ``NumberColumn("size")`` leaves the numbers of a column as they are.
     task, labels
         As for `package`.
 
@@ -76,116 +61,145 @@ def package_table(
     InvalidInput
         If a column is missing, has a name that cannot be, or holds something else than it should, or there is none.
     """
-    _check_names(columns, categories)
-    numbers = {name: _numbers(name, values) for name, values in columns.items() if name not in categories}
-    texts = {name: _texts(name, columns[name]) for name in categories}
-    lengths = {name: len(values) for name, values in {**numbers, **texts}.items()}
+    target = empty_folder(folder)
+    check_names(preprocessing.kinds)
+    for column in preprocessing.categories:
+        if not column.indices:
+            raise InvalidInput(
+                f"Column '{column.name}' has no known value.", hint="Give the indices that the model knows."
+            )
+    sent = {name: _values(name, kind, columns) for name, kind in preprocessing.kinds.items()}
+    lengths = {name: len(values) for name, values in sent.items()}
     if len(set(lengths.values())) != 1:
         raise InvalidInput(f"The columns differ in length: {lengths}.", hint="Give each column one value per row.")
-    parts = []
-    if numbers:
-        parts.append(torch.from_numpy(np.stack(list(numbers.values()), axis=1)))
-    if texts:
-        encoded = [
-            [categories[name].indices.get(value, categories[name].unknown) for value in values]
-            for name, values in texts.items()
-        ]
-        parts.append(torch.tensor(encoded).T.contiguous())
-    names = export.input_names(model, len(parts))
-    targets = iter(names)
-    gathered = [
-        *([(next(targets), list(numbers))] if numbers else []),
-        *([(next(targets), list(texts))] if texts else []),
-    ]
+    # A last row in which everything is missing: what the graph makes of that is compared too.
+    sent = {
+        name: np.append(values, np.array([np.nan if values.dtype != object else ""], dtype=values.dtype))
+        for name, values in sent.items()
+    }
+    tensors = preprocessing.tensors(TableSource(columns=sent))
+    names = export.input_names(model, len(tensors))
     rows = Rows(
-        sent={**numbers, **texts},
+        sent=sent,
         signature=[
-            *(TensorSpec(name, "FP32", [-1]) for name in numbers),
-            *(TensorSpec(name, "BYTES", [-1]) for name in texts),
+            TensorSpec(name, "FP32" if kind == "number" else "BYTES", [-1])
+            for name, kind in preprocessing.kinds.items()
         ],
-        tensors=tuple(parts),
+        tensors=tensors,
         names=names,
-        axes=export.only_rows(len(parts)),
-        front=_table_front(gathered, categories),
+        axes=export.only_rows(len(tensors)),
+        front=_table_front(preprocessing, names),
     )
-    return package_rows(model, rows, folder, task=task, labels=labels)
+    return package_rows(model, rows, target, task=task, labels=labels)
 
 
-def _table_front(
-    gathered: list[tuple[str, list[str]]], categories: Mapping[str, Categories]
-) -> Callable[[ModelProto], None]:
-    """Return what puts in front of a graph one input per column, for each ``(graph's input, columns)``."""
+def _table_front(preprocessing: TablePreprocessing, targets: list[str]) -> Callable[[ModelProto], None]:
+    """Return what puts in front of a graph one input per column, and what makes the graph's inputs of them."""
 
     def add(graph: ModelProto) -> None:
         from onnx import TensorProto, compose, helper
 
         # Columns keep their names, so what is inside the graph gives way.
         renamed = compose.add_prefix(graph, _PREFIX, rename_outputs=False)
-        nodes, inputs = [], []
-        axis = helper.make_tensor("maas.column_axis", TensorProto.INT64, [1], [1])
-        for target, names in gathered:
-            for name in names:
-                known = categories.get(name)
-                kind = TensorProto.STRING if known else TensorProto.FLOAT
-                inputs.append(helper.make_tensor_value_info(name, kind, ["batch"]))
-                values = name
-                if known:
-                    values = f"{_PREFIX}indices/{name}"
-                    nodes.append(
-                        helper.make_node(
-                            "LabelEncoder",
-                            [name],
-                            [values],
-                            name=values,
-                            domain="ai.onnx.ml",
-                            keys_strings=list(known.indices),
-                            values_int64s=list(known.indices.values()),
-                            default_int64=known.unknown,
-                        )
-                    )
-                column = f"{_PREFIX}column/{name}"
-                nodes.append(helper.make_node("Unsqueeze", [values, axis.name], [column], name=column))
-            joined = [f"{_PREFIX}column/{name}" for name in names]
-            nodes.append(helper.make_node("Concat", joined, [_PREFIX + target], name=f"{_PREFIX}{target}", axis=1))
-        renamed.graph.initializer.append(axis)
+        front = _Front()
+        numbers = front.numbers(preprocessing.numbers)
+        if preprocessing.encoding == "one-hot":
+            parts = [*numbers, *(front.one_hot(column) for column in preprocessing.categories)]
+            front.join(parts, targets[0])
+        else:
+            indices = [front.column(front.indices(column), column.name) for column in preprocessing.categories]
+            left = iter(targets)
+            for columns in (numbers, indices):
+                if columns:
+                    front.join(columns, next(left))
         body = list(renamed.graph.node)
         del renamed.graph.node[:], renamed.graph.input[:]
-        renamed.graph.node.extend([*nodes, *body])
-        renamed.graph.input.extend(inputs)
+        renamed.graph.node.extend([*front.nodes, *body])
+        renamed.graph.initializer.extend(front.constants)
+        for name, kind in preprocessing.kinds.items():
+            element = TensorProto.FLOAT if kind == "number" else TensorProto.STRING
+            renamed.graph.input.append(helper.make_tensor_value_info(name, element, ["batch"]))
         renamed.opset_import.append(helper.make_opsetid("ai.onnx.ml", 3))
         graph.CopyFrom(renamed)
 
     return add
 
 
-def _check_names(columns: Mapping[str, Any], categories: Mapping[str, Categories]) -> None:
-    missing = [name for name in categories if name not in columns]
-    if missing:
-        raise InvalidInput(
-            f"There is no column '{missing[0]}'.", hint=f"The columns are {', '.join(map(str, columns))}."
+class _Front:
+    """The nodes between a table's columns and a graph's inputs; every step in float32 and in the order of training."""
+
+    def __init__(self) -> None:
+        self.nodes: list[NodeProto] = []
+        self.constants: list[TensorProto] = []
+        self._axis = self._constant("axis", np.array([1], dtype=np.int64))
+
+    def numbers(self, columns: list[NumberColumn]) -> list[str]:
+        """Return all numbers as one tensor: what is missing filled, standardised."""
+        if not columns:
+            return []
+        raw = [self.column(column.name, column.name) for column in columns]
+        joined = self._node("Concat", raw, "raw", axis=1)
+        missing = self._node("IsNaN", [joined], "missing")
+        values = {
+            field: self._constant(field, np.array([getattr(column, field) for column in columns], dtype=np.float32))
+            for field in ("median", "mean", "std")
+        }
+        filled = self._node("Where", [missing, values["median"], joined], "filled")
+        centered = self._node("Sub", [filled, values["mean"]], "centered")
+        return [self._node("Div", [centered, values["std"]], "standardised")]
+
+    def indices(self, column: CategoryColumn) -> str:
+        """Return the indices of a column's texts."""
+        return self._node(
+            "LabelEncoder",
+            [column.name],
+            f"indices/{column.name}",
+            domain="ai.onnx.ml",
+            keys_strings=list(column.indices),
+            values_int64s=list(column.indices.values()),
+            default_int64=column.unknown,
+            doc_string=column.common,  # explanations start there
         )
-    for name in columns:
-        if not isinstance(name, str) or not name or name in _RESERVED:
+
+    def one_hot(self, column: CategoryColumn) -> str:
+        """Return a number for each known text of a column."""
+        table = self._constant(f"one_hot_table/{column.name}", column.one_hot())
+        return self._node("Gather", [table, self.indices(column)], f"one_hot/{column.name}", axis=0)
+
+    def column(self, values: str, name: str) -> str:
+        """Return values ``(rows,)`` as ``(rows, 1)``."""
+        return self._node("Unsqueeze", [values, self._axis], f"column/{name}")
+
+    def join(self, parts: list[str], target: str) -> None:
+        """Let the graph's input be these parts side by side."""
+        self._node("Concat", parts, target, prefix=_PREFIX, axis=1)
+
+    def _constant(self, name: str, values: np.ndarray) -> str:
+        from onnx import numpy_helper
+
+        self.constants.append(numpy_helper.from_array(values, _FRONT + name))
+        return _FRONT + name
+
+    def _node(self, kind: str, inputs: list[str], output: str, *, prefix: str = _FRONT, **attributes: Any) -> str:
+        from onnx import helper
+
+        name = prefix + output
+        self.nodes.append(helper.make_node(kind, inputs, [name], name=name, **attributes))
+        return name
+
+
+def _values(name: str, kind: str, columns: Mapping[str, Any]) -> np.ndarray:
+    if name not in columns:
+        raise InvalidInput(f"There is no column '{name}'.", hint=f"The columns are {', '.join(map(str, columns))}.")
+    if kind == "number":
+        array = np.asarray(columns[name])
+        if array.ndim != 1 or array.dtype.kind not in "biuf":
             raise InvalidInput(
-                f"A column cannot be called {name!r}.",
-                hint=f"Rename it; {', '.join(sorted(_RESERVED))} are names of the answer.",
+                f"Column '{name}' does not hold one number per row.",
+                hint="Columns of texts are categories of the preprocessing.",
             )
-    for name, known in categories.items():
-        if not known.indices:
-            raise InvalidInput(f"Column '{name}' has no known value.", hint="Give the indices that the model knows.")
-
-
-def _numbers(name: str, values: Any) -> np.ndarray:
-    array = np.asarray(values)
-    if array.ndim != 1 or array.dtype.kind not in "biuf":
-        raise InvalidInput(
-            f"Column '{name}' does not hold one number per row.", hint="Columns of texts are named in categories."
-        )
-    return array.astype(np.float32)
-
-
-def _texts(name: str, values: Any) -> np.ndarray:
-    array = np.asarray(values, dtype=object)
+        return array.astype(np.float32)
+    array = np.asarray(columns[name], dtype=object)
     if array.ndim != 1 or not all(isinstance(value, str) for value in array):
         raise InvalidInput(
             f"Column '{name}' does not hold one text per row.", hint="Turn its values into texts, as clients will send."

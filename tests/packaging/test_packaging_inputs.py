@@ -14,11 +14,11 @@ from tokenizers import Tokenizer, models, pre_tokenizers, processors, trainers
 from torch import nn
 
 from maas_jupyter.bundle import Bundle
+from maas_jupyter.data import CategoryColumn, NumberColumn, TablePreprocessing
 from maas_jupyter.errors import ExportError, InvalidInput
 from maas_jupyter.evaluation.predict import loaded
 from maas_jupyter.optimization.quantize import DynamicInt8
 from maas_jupyter.packaging import (
-    Categories,
     Logits,
     MeanPooling,
     package,
@@ -268,8 +268,11 @@ def test_channels_last(tmp_path):
 # -- tables -----------------------------------------------------------------------------------------------------------
 
 TOKEN = "a-token-for-tests"
-COLORS = Categories({"red": 1, "green": 2, "größer": 3}, unknown=0)
-SHAPES = Categories({"round": 0, "square": 1}, unknown=2)
+COLORS = CategoryColumn("color", {"red": 1, "green": 2, "größer": 3}, unknown=0)
+SHAPES = CategoryColumn("shape", {"round": 0, "square": 1}, unknown=2)
+SIZE_AND_WEIGHT = TablePreprocessing(
+    numbers=[NumberColumn("size"), NumberColumn("weight")], categories=[COLORS, SHAPES], encoding="indices"
+)
 
 
 class Mixed(nn.Module):
@@ -294,9 +297,7 @@ def table():
 
 def test_columns_in_labels_and_scores_as_torch_gives_them(tmp_path):
     net = Mixed().eval()
-    bundle = package_table(
-        net, table(), tmp_path, categories={"color": COLORS, "shape": SHAPES}, task="classification"
-    ).bundle
+    bundle = package_table(net, table(), tmp_path, preprocessing=SIZE_AND_WEIGHT, task="classification").bundle
     assert [str(spec) for spec in bundle.manifest.signature.inputs] == [
         "size: FP32[-1]",
         "weight: FP32[-1]",
@@ -327,7 +328,8 @@ def test_columns_of_one_kind_and_names_that_the_graph_uses(tmp_path):
 
     (tmp_path / "numbers").mkdir()
     columns = {"weight": [1.0, 2.0], "x": [3.0, 4.0]}
-    bundle = package_table(Numbers(), columns, tmp_path / "numbers", categories={}, task="regression").bundle
+    numbers = TablePreprocessing(numbers=[NumberColumn("weight"), NumberColumn("x")])
+    bundle = package_table(Numbers(), columns, tmp_path / "numbers", preprocessing=numbers, task="regression").bundle
     sent = {name: np.array(values, dtype=np.float32) for name, values in columns.items()}
     np.testing.assert_allclose(Servable.load(bundle).run(sent)["prediction"], [[4], [6]])
 
@@ -336,7 +338,7 @@ def test_columns_of_one_kind_and_names_that_the_graph_uses(tmp_path):
         nn.Embedding(3, 4),
         {"shape": ["round", "oval"]},
         tmp_path / "texts",
-        categories={"shape": SHAPES},
+        preprocessing=TablePreprocessing(categories=[SHAPES], encoding="indices"),
         task="tensor",
     ).bundle
     assert Servable.load(bundle).run({"shape": objects(["round"])})["output"].shape == (1, 1, 4)
@@ -348,7 +350,7 @@ def test_a_data_frame_is_a_table(tmp_path):
         Mixed(),
         pandas.DataFrame(table()),
         tmp_path,
-        categories={"color": COLORS, "shape": SHAPES},
+        preprocessing=SIZE_AND_WEIGHT,
         task="classification",
     ).bundle
     assert {spec.name for spec in bundle.manifest.signature.inputs} == set(table())
@@ -357,7 +359,6 @@ def test_a_data_frame_is_a_table(tmp_path):
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"label": [1.0, 2.0, 3.0]}, "cannot be called 'label'"),
         ({"size": ["a", "b", "c"]}, "'size' does not hold one number"),
         ({"color": [1, 2, 3]}, "'color' does not hold one text"),
         ({"color": None}, "no column 'color'"),
@@ -367,13 +368,19 @@ def test_a_data_frame_is_a_table(tmp_path):
 def test_columns_that_cannot_be_are_refused(tmp_path, changes, words):
     columns = {name: values for name, values in {**table(), **changes}.items() if values is not None}
     with pytest.raises(InvalidInput, match=words):
-        package_table(Mixed(), columns, tmp_path, categories={"color": COLORS, "shape": SHAPES}, task="classification")
+        package_table(Mixed(), columns, tmp_path, preprocessing=SIZE_AND_WEIGHT, task="classification")
+
+
+def test_a_column_with_a_name_of_the_answer_is_refused(tmp_path):
+    preprocessing = TablePreprocessing(numbers=[NumberColumn("label")])
+    with pytest.raises(InvalidInput, match="cannot be called 'label'"):
+        package_table(nn.Linear(1, 2), {"label": [1.0]}, tmp_path, preprocessing=preprocessing, task="classification")
 
 
 def test_rows_of_a_table_over_http(tmp_path):
     (tmp_path / "bundle").mkdir()
     bundle = package_table(
-        Mixed(), table(), tmp_path / "bundle", categories={"color": COLORS, "shape": SHAPES}, task="classification"
+        Mixed(), table(), tmp_path / "bundle", preprocessing=SIZE_AND_WEIGHT, task="classification"
     ).bundle
     row = {"size": 1.5, "weight": 1, "color": "red", "shape": "square"}
     scores = Mixed()(torch.tensor([[1.5, 1.0]]), torch.tensor([[1, 1]])).softmax(1)[0].tolist()
