@@ -1,6 +1,15 @@
 """The model registry and run tracking: MLflow behind our nouns."""
 
-from maas_jupyter.registry.nouns import ModelList, ModelVersion, RegisteredModel, RunList, RunRecord
+from maas_jupyter.registry.nouns import (
+    ModelList,
+    ModelVersion,
+    RegisteredModel,
+    RunList,
+    RunRecord,
+    VersionVerdict,
+    require_verdict,
+)
+from maas_jupyter.registry.outbox import send_unsent
 from maas_jupyter.registry.reference import ModelReference
 from maas_jupyter.registry.registry import Registry
 from maas_jupyter.registry.tracking import Tracker
@@ -14,4 +23,7 @@ __all__ = [
     "RunList",
     "RunRecord",
     "Tracker",
+    "VersionVerdict",
+    "require_verdict",
+    "send_unsent",
 ]

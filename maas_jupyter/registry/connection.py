@@ -48,7 +48,7 @@ def connect(config: MaasConfig) -> tuple[MlflowClient, str]:
             f"The registry's path has one of the characters %, ? and #, which a database's URI cannot hold: {uri}",
             hint="Choose another home: set MAAS_HOME.",
         )
-    config.home_path.mkdir(parents=True, exist_ok=True)
+    config.home_path.mkdir(mode=0o700, parents=True, exist_ok=True)
     with translated(uri), FileLock(config.home_path / "registry.lock"), _quiet():
         # The lock keeps two processes from creating the same database or experiment at once.
         from mlflow import MlflowClient

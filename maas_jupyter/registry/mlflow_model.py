@@ -43,5 +43,6 @@ def _tensor(spec: TensorSpec, *, single: bool):  # type: ignore[no-untyped-def] 
     from mlflow.types import TensorSpec as MlflowTensorSpec
 
     # An unnamed tensor lets a bare array be passed for a model with one input.
-    dtype = np.dtype("str") if spec.datatype == "BYTES" else np.dtype(NUMPY_DTYPES[spec.datatype])
+    # MLflow compares dtypes to the letter, and texts are arrays of objects here and in onnxruntime.
+    dtype = np.dtype(NUMPY_DTYPES[spec.datatype])
     return MlflowTensorSpec(dtype, tuple(spec.shape), None if single else spec.name)

@@ -7,8 +7,26 @@ from math import isfinite
 
 import msgspec
 
+from maas_jupyter.errors import GateError
 from maas_jupyter.plugins import Displayed
-from maas_jupyter.schema import Manifest
+from maas_jupyter.runs import RunState
+from maas_jupyter.schema import UNREADABLE, Manifest
+
+VERDICT_TAG = "maas.verdict"
+
+_MOST_METRICS = 8
+
+
+class VersionVerdict(msgspec.Struct, frozen=True, kw_only=True):
+    """What is kept with a version of its last evaluation against gates: the tag ``maas.verdict``.
+
+    ``gates`` are in words, each with what was measured; ``time`` in epoch seconds.
+    """
+
+    passed: bool
+    gates: list[str]
+    rows: int
+    time: float
 
 
 @dataclass(frozen=True, repr=False)
@@ -37,6 +55,8 @@ class ModelVersion(Displayed):
         The MLflow run that it belongs to.
     source : str
         The MLflow artifact URI of its files.
+    verdict : VersionVerdict or None
+        Whether it passed its gates the last time; None where it was never held against any.
     """
 
     name: str
@@ -51,6 +71,7 @@ class ModelVersion(Displayed):
     digest: str
     run_id: str | None
     source: str
+    verdict: VersionVerdict | None = None
 
     @property
     def reference(self) -> str:
@@ -90,9 +111,23 @@ class ModelList(list[RegisteredModel], Displayed):
         return "\n".join(repr(version) for model in self for version in model.versions)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class RunRecord:
-    """One tracked run as the registry knows it; ``started`` in epoch seconds, ``duration`` in seconds."""
+    """One tracked run.
+
+    Attributes
+    ----------
+    run_id, name, status : str
+        As the registry knows them; the status of a run of this machine is the one that its own folder tells.
+    started : float
+        Epoch seconds.
+    duration : float or None
+        Seconds; None while it is not over.
+    metrics, params : dict
+        The last values.
+    state : RunState or None
+        What its folder tells, where it ran on this machine.
+    """
 
     run_id: str
     name: str
@@ -101,17 +136,27 @@ class RunRecord:
     duration: float | None
     metrics: dict[str, float] = field(default_factory=dict)
     params: dict[str, str] = field(default_factory=dict)
+    state: RunState | None = None
+
+    @property
+    def progress(self) -> str:
+        """``epoch 3 of 20``; empty once it is over."""
+        state = self.state
+        if state is None or state.status != "training":
+            return ""
+        return f"epoch {min(state.epoch + 1, state.epochs)} of {state.epochs}"
 
     def __repr__(self) -> str:
-        metrics = ", ".join(f"{name} {value:.4f}" for name, value in sorted(self.metrics.items()))
-        return f"{self.run_id[:8]} {self.name}: {self.status}" + (f", {metrics}" if metrics else "")
+        metrics = [f"{name} {value:.4f}" for name, value in sorted(self.metrics.items())[:_MOST_METRICS]]
+        parts = [f"{self.run_id[:8]} {self.name}: {self.status.replace('_', ' ')}", self.progress, *metrics]
+        return ", ".join(part for part in parts if part)
 
 
 class RunList(list[RunRecord], Displayed):
     """Tracked runs, newest first."""
 
     def __repr__(self) -> str:
-        return "\n".join(map(repr, self)) or "No runs yet. Start one: %maas train net --data train"
+        return "\n".join(map(repr, self)) or "No such runs. Start one: %maas train net --data train"
 
 
 def version_tags(manifest: Manifest, digest: str, metrics: dict[str, float], parent: str | None) -> dict[str, str]:
@@ -126,3 +171,31 @@ def version_tags(manifest: Manifest, digest: str, metrics: dict[str, float], par
         ).decode(),
     }
     return {**tags, "maas.parent": parent} if parent else tags
+
+
+def verdict_of(tags: dict[str, str]) -> VersionVerdict | None:
+    """Read the verdict among a version's tags; one that somebody else wrote and cannot be read is none."""
+    try:
+        return msgspec.json.decode(tags[VERDICT_TAG], type=VersionVerdict)
+    except (KeyError, *UNREADABLE):
+        return None
+
+
+def require_verdict(version: ModelVersion) -> VersionVerdict:
+    """Demand that a version has passed its gates.
+
+    Raises
+    ------
+    GateError
+        If it was never judged, or not passed the last time.
+    """
+    advice = f'%maas evaluate {version.reference} --data test --require "accuracy>=0.9"'
+    if version.verdict is None:
+        raise GateError(f"{version.reference} was never held against gates.", hint=f"Do it first: {advice}")
+    if not version.verdict.passed:
+        failed = [gate.removeprefix("✗ ") for gate in version.verdict.gates if gate.startswith("✗")]
+        raise GateError(
+            f"{version.reference} did not pass its gates: {'; '.join(failed)}.",
+            hint=f"Train a better one, or judge it again: {advice}",
+        )
+    return version.verdict

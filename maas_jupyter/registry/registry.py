@@ -9,16 +9,27 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from maas_jupyter.bundle import Bundle
+from maas_jupyter.bundle import AlteredBundle, Bundle
 from maas_jupyter.config import MaasConfig
-from maas_jupyter.errors import BundleError, NotFound, nearest
+from maas_jupyter.errors import NotFound, nearest
 from maas_jupyter.registry.connection import connect, translated, without_progress_bar
 from maas_jupyter.registry.mlflow_model import write_mlmodel
-from maas_jupyter.registry.nouns import ModelList, ModelVersion, RegisteredModel, RunList, RunRecord, version_tags
+from maas_jupyter.registry.nouns import (
+    VERDICT_TAG,
+    ModelList,
+    ModelVersion,
+    RegisteredModel,
+    RunList,
+    RunRecord,
+    VersionVerdict,
+    verdict_of,
+    version_tags,
+)
 from maas_jupyter.registry.reference import ModelReference, check_alias
 from maas_jupyter.schema import check_name
 
 if TYPE_CHECKING:
+    from mlflow.entities import Run as MlflowRun
     from mlflow.entities.model_registry import ModelVersion as MlflowVersion
     from mlflow.entities.model_registry import RegisteredModel as MlflowModel
 
@@ -178,6 +189,13 @@ class Registry:
             self._client.set_registered_model_alias(version.name, alias, version.version)
         return self.resolve(version.reference)
 
+    def keep_verdict(self, version: ModelVersion, verdict: VersionVerdict) -> None:
+        """Write a verdict to the version, in place of the one before."""
+        with translated(self.uri):
+            self._client.set_model_version_tag(
+                version.name, version.version, VERDICT_TAG, msgspec.json.encode(verdict).decode()
+            )
+
     def fetch(self, version: ModelVersion) -> Bundle:
         """Return a version's bundle on this machine, every byte verified.
 
@@ -190,7 +208,7 @@ class Registry:
         if kept.is_dir():
             try:
                 return Bundle.open(kept, digest=version.digest)
-            except BundleError:
+            except AlteredBundle:
                 # Only the copy on this machine is damaged; the registry is asked again.
                 shutil.rmtree(kept)
         from mlflow.artifacts import download_artifacts
@@ -236,27 +254,59 @@ class Registry:
         with translated(self.uri):
             self._client.log_artifacts(run_id, str(folder), artifact_path)
 
-    def end_run(self, run_id: str, status: str) -> None:
-        """Close a run with MLflow's status ``FINISHED``, ``KILLED`` or ``FAILED``."""
+    def log_file(self, run_id: str, path: Path, artifact_path: str) -> None:
+        """Store one file with a run."""
         with translated(self.uri):
-            self._client.set_terminated(run_id, status)
+            self._client.log_artifact(run_id, str(path), artifact_path)
+
+    def takes_points(self, run_id: str) -> bool:
+        """Say whether a run is there and was not deleted."""
+        try:
+            with translated(self.uri):
+                return str(self._client.get_run(run_id).info.lifecycle_stage) == "active"
+        except NotFound:
+            return False
+
+    def resume_run(self, run_id: str, tags: dict[str, str]) -> None:
+        """Open a run again that has ended; its parameters stay.
+
+        Raises
+        ------
+        NotFound
+            If there is none.
+        """
+        with translated(self.uri):
+            self._client.update_run(run_id, status="RUNNING")
+            for key, value in tags.items():
+                self._client.set_tag(run_id, key, value)
+
+    def end_run(self, run_id: str, status: str, ended: int | None = None) -> None:
+        """Close a run with MLflow's status ``FINISHED``, ``KILLED`` or ``FAILED``; ``ended`` in epoch milliseconds."""
+        with translated(self.uri):
+            self._client.set_terminated(run_id, status, ended)
 
     def runs(self, limit: int = 20) -> RunList:
         """List the newest runs."""
         with translated(self.uri):
             found = self._client.search_runs([self._experiment], max_results=limit, order_by=["start_time DESC"])
-        return RunList(
-            RunRecord(
-                run_id=run.info.run_id,
-                name=run.info.run_name or "",
-                status=_STATUS.get(run.info.status, run.info.status.lower()),
-                started=run.info.start_time / 1000,
-                duration=(run.info.end_time - run.info.start_time) / 1000 if run.info.end_time else None,
-                metrics=dict(run.data.metrics),
-                params=dict(run.data.params),
-            )
-            for run in found
-        )
+        return RunList(map(_record, found))
+
+    def run(self, run_id: str) -> RunRecord:
+        """Find a run by its whole id.
+
+        Raises
+        ------
+        NotFound
+            If there is none.
+        """
+        with translated(self.uri):
+            return _record(self._client.get_run(run_id))
+
+    def metric_history(self, run_id: str, name: str) -> list[tuple[int, float]]:
+        """Return the steps and values of a run's metric, in the order of the steps."""
+        with translated(self.uri):
+            points = self._client.get_metric_history(run_id, name)
+        return sorted((point.step, point.value) for point in points)
 
     # -- inside -------------------------------------------------------------------------------------------------------
 
@@ -303,6 +353,19 @@ def _version(version: MlflowVersion, aliases: list[str]) -> ModelVersion:
         digest=tags["maas.digest"],
         run_id=version.run_id,
         source=version.source,
+        verdict=verdict_of(tags),
+    )
+
+
+def _record(run: MlflowRun) -> RunRecord:
+    return RunRecord(
+        run_id=run.info.run_id,
+        name=run.info.run_name or "",
+        status=_STATUS.get(run.info.status, run.info.status.lower()),
+        started=run.info.start_time / 1000,
+        duration=(run.info.end_time - run.info.start_time) / 1000 if run.info.end_time else None,
+        metrics=dict(run.data.metrics),
+        params=dict(run.data.params),
     )
 
 

@@ -1,233 +1,400 @@
-"""The training loop: epochs of steps, watched by an observer, stopped by a KeyboardInterrupt."""
+"""The training loop: epochs of steps, watched by observers, stopped in order, resumed to the same result."""
 
 from __future__ import annotations
 
+import os
+import socket
+import threading
 import time
-from dataclasses import dataclass, field
-from math import isfinite
+from collections.abc import Iterator
+from math import ceil, isfinite
+from pathlib import Path
 from typing import Protocol
 
 import torch
 from torch import Tensor, nn
 
-from maas_jupyter.data import Batch, Data
-from maas_jupyter.errors import InvalidInput, TrainingError
-from maas_jupyter.modules import check_labels
+from maas_jupyter.data import Data, TensorData
+from maas_jupyter.errors import TrainingError
+from maas_jupyter.runs import Best, Curve, RunFolder, RunState, RunStatus
+from maas_jupyter.training import randomness
+from maas_jupyter.training.batches import Batches, Pair, placed
+from maas_jupyter.training.best import BestWeights
+from maas_jupyter.training.checkpoint import Checkpoint
+from maas_jupyter.training.failures import diverged, out_of_memory
+from maas_jupyter.training.fingerprint import fingerprint
+from maas_jupyter.training.keeper import Keeper, Standing
+from maas_jupyter.training.measures import Totals
+from maas_jupyter.training.meter import Meter
+from maas_jupyter.training.options import TrainingOptions
 from maas_jupyter.training.plan import TrainingPlan
-from maas_jupyter.training.run import RunStatus
+from maas_jupyter.training.stopping import StopRequest
 
-_LOOKS_PER_SECOND = 10
-
-
-@dataclass
-class Progress:
-    """How far a training is.
-
-    Attributes
-    ----------
-    epochs, epoch, steps, step : int
-        Totals and how many are complete; ``steps`` is per epoch and None where the data's length is not known.
-    rows : int
-        Rows trained on so far.
-    seconds : float
-        Since the first step.
-    history : list of dict
-        One entry for each complete epoch.
-    status : str
-        ``training``, ``finished``, ``interrupted`` or ``failed``.
-    """
-
-    epochs: int
-    steps: int | None
-    epoch: int = 0
-    step: int = 0
-    rows: int = 0
-    seconds: float = 0.0
-    history: list[dict[str, float]] = field(default_factory=list)
-    status: str = "training"
-
-    @property
-    def fraction(self) -> float:
-        """The share of the work that is done, from 0 to 1."""
-        within = self.step / self.steps if self.steps else 0.0
-        return min(1.0, (self.epoch + within) / self.epochs) if self.epochs else 1.0
-
-    @property
-    def remaining(self) -> float | None:
-        """Estimated seconds to the end."""
-        return self.seconds * (1 - self.fraction) / self.fraction if self.fraction > 0 else None
-
-    @property
-    def rows_per_second(self) -> float | None:
-        """Training rows per second so far."""
-        return self.rows / self.seconds if self.seconds > 0 else None
+_SECONDS_BETWEEN_LOOKS = 0.1
+#: Looks take at most a share of the time: where one takes long, they become rarer.
+_LOOK_SHARE = 30
+_MOST_HISTORY = 1000
+_SCORE_BATCHES = 4
 
 
 class TrainingObserver(Protocol):
-    """Is shown the progress at most ten times a second, and after every epoch and at the end in any case."""
+    """Is shown the state at most ten times a second, and at the end in any case."""
 
-    def update(self, progress: Progress, *, final: bool = False) -> None:
-        """Look at the progress; it is changed in place afterwards."""
+    def update(self, state: RunState, *, final: bool = False) -> None:
+        """Look at the state; it is changed in place afterwards."""
 
     def epoch(self, metrics: dict[str, float]) -> None:
         """Take the metrics of a complete epoch."""
 
 
 def fit(
-    model: nn.Module,
+    module: nn.Module,
     data: Data,
     plan: TrainingPlan,
     *,
     val: Data | None,
-    epochs: int,
-    batch_size: int,
-    seed: int,
+    options: TrainingOptions,
+    state: RunState,
     observers: list[TrainingObserver],
-) -> tuple[RunStatus, list[dict[str, float]], float]:
-    """Train a model in place.
+    folder: RunFolder | None = None,
+    resume: Checkpoint | None = None,
+    stop: threading.Event | None = None,
+) -> Path | None:
+    """Train a module in place.
+
+    With validation rows the module has the weights of its best epoch at the end (of the watched metric); those of the
+    last one are in the checkpoint. A run that is stopped keeps the weights it reached.
 
     Parameters
     ----------
-    model : torch.nn.Module
+    module : torch.nn.Module
         On ``plan.device`` already.
     data, val : Data
         Training and validation rows.
     plan : TrainingPlan
-        Loss, optimizer, task and device.
-    epochs, batch_size : int
-        A ``DataLoader`` of the user's keeps its own batch size.
-    seed : int
-        Orders the rows and drives dropout; the caller's random state is left as it was.
+        Task, loss, optimizer and device.
+    options : TrainingOptions
+        The caller's random states are left as they were, whatever the seed.
+    state : RunState
+        Changed in place; a resumed run's is the one of its checkpoint.
     observers : list of TrainingObserver
         Who watches.
+    folder : RunFolder, optional
+        Where checkpoints are kept, and where a stop file is looked for.
+    resume : Checkpoint, optional
+        Go on from there, to the weights that the run would have reached without a break.
+    stop : threading.Event, optional
+        Ends the run in order, as the stop button and the stop file do: after the step, with a checkpoint.
 
     Returns
     -------
-    status : {'finished', 'interrupted'}
-    history : list of dict
-        One entry for each complete epoch.
-    seconds : float
+    Path or None
+        The file that has the module's weights; None where there is no folder or the disk did not take them.
 
     Raises
     ------
     InvalidInput
-        If a label lies outside the model's classes, or a walk over the data gives no rows.
+        If a label lies outside the model's classes, a walk over the data gives no rows, or the checkpoint is of
+        another architecture.
     TrainingError
-        If the loss is not a number at the end of an epoch.
+        If the loss is not a number, or the memory is used up.
+    KeyboardInterrupt
+        If it is interrupted a second time before the step is over.
     """
-    progress = Progress(epochs=epochs, steps=data.batch_count(batch_size))
-    order = torch.Generator().manual_seed(seed)
-    began = time.perf_counter()
-    status: RunStatus = "finished"
-    devices = [plan.device] if plan.device.type == "cuda" else []
-    with torch.random.fork_rng(devices=devices):
-        torch.manual_seed(seed)
+    return _Training(module, data, plan, val, options, state, observers, folder, resume, stop).run()
+
+
+class _Training:
+    def __init__(
+        self,
+        module: nn.Module,
+        data: Data,
+        plan: TrainingPlan,
+        val: Data | None,
+        options: TrainingOptions,
+        state: RunState,
+        observers: list[TrainingObserver],
+        folder: RunFolder | None,
+        resume: Checkpoint | None,
+        stop: threading.Event | None,
+    ) -> None:
+        self.module, self.data, self.plan, self.val = module, data, plan, val
+        self.options, self.state, self.observers = options, state, observers
+        if folder is not None:
+            folder.clear_stop()
+        self.resume, self.stop = resume, StopRequest(stop, folder)
+        self.parameters = [parameter for group in plan.optimizer.param_groups for parameter in group["params"]]
+        self.batches = Batches(data, options.batch_size, options.seed, plan.device, plan.classes)
+        self.here = Standing(
+            module=module,
+            plan=plan,
+            options=options,
+            state=state,
+            best=BestWeights(module),
+            totals=Totals(plan.metric, plan.device),
+            data_digest=fingerprint(data),
+            generators=randomness.generators_of(data),
+            repeatable=self.batches.repeatable,
+        )
+        self.keeper = Keeper(None if folder is None else folder.path, self.here)
+        self.taken_up: randomness.State | None = None
+        self.norm: Tensor | None = None
+        self.inputs: tuple[Tensor, ...] = ()
+        self.known_good = state.total_steps
+
+    # -- from the start to the end ------------------------------------------------------------------------------------
+
+    def run(self) -> Path | None:
+        self._begin()
         try:
-            for epoch in range(1, epochs + 1):
-                metrics = {
-                    "epoch": float(epoch),
-                    **_train_epoch(model, data, plan, batch_size, order, progress, observers, began),
-                }
-                if val is not None:
-                    metrics |= {f"val_{name}": value for name, value in score(model, val, plan, batch_size).items()}
-                progress.epoch, progress.step = epoch, 0
-                progress.seconds = time.perf_counter() - began
-                progress.history.append(metrics)
-                for observer in observers:
-                    observer.epoch(metrics)
-                    observer.update(progress)
-                if not isfinite(metrics["loss"]):
-                    raise TrainingError(
-                        f"The loss became {metrics['loss']} in epoch {epoch}: the model has learned nothing usable.",
-                        hint="Lower --lr, and look for NaN, infinity or very large numbers in the data.",
-                    )
+            with randomness.kept(self.plan.device), self.stop:
+                randomness.seed_all(self.options.seed)
+                kept = self._run()
         except KeyboardInterrupt:
-            status = "interrupted"
-        except BaseException:
-            _finish(progress, "failed", began, observers)
+            self.state.status = "interrupted"
+            self._end()
             raise
-    _finish(progress, status, began, observers)
-    model.eval()
-    return status, progress.history, progress.seconds
+        except BaseException as error:
+            rows = len(self.inputs[0]) if self.inputs else self.options.batch_size
+            told = out_of_memory(error, self.state, self.options, rows)
+            self.state.status, self.state.error = "failed", str(told or error) or type(error).__name__
+            self._end()
+            if told is not None:
+                raise told from error
+            raise
+        self._end()
+        return kept
 
+    def _run(self) -> Path | None:
+        state = self.state
+        try:
+            if self.resume is not None:
+                self.taken_up = self.keeper.take_up(self.resume)
+            state.status = self._epochs()
+        except KeyboardInterrupt:
+            if self.stop.forced:
+                raise
+            # Raised by the code that was trained, somewhere within a step; the weights are the ones of that moment.
+            state.status = "interrupted"
+        self._take_losses()
+        return self.keeper.finish(restore_best=state.status != "interrupted" and self.val is not None)
 
-def _finish(progress: Progress, status: str, began: float, observers: list[TrainingObserver]) -> None:
-    progress.status = status
-    progress.seconds = time.perf_counter() - began
-    for observer in observers:
-        observer.update(progress, final=True)
+    def _begin(self) -> None:
+        state, batches, options = self.state, self.batches.count, self.options
+        state.status, state.error = "training", ""
+        state.device = str(self.plan.device)
+        state.pid, state.host = os.getpid(), socket.gethostname()
+        state.steps = None if batches is None else ceil(batches / options.accumulate)
+        if options.epochs is not None:
+            state.epochs = options.epochs
+            state.goal = None if state.steps is None else options.epochs * state.steps
+        else:
+            state.goal = options.steps
+            state.epochs = 0 if not state.steps else ceil((options.steps or 0) / state.steps)
+        state.started = state.started or time.time()
+        self.meter = Meter(state, self.plan.device)
+        self.next_look = 0.0
 
+    def _end(self) -> None:
+        self.module.eval()
+        self.meter.measure()
+        for observer in self.observers:
+            observer.update(self.state, final=True)
 
-def _train_epoch(
-    model: nn.Module,
-    data: Data,
-    plan: TrainingPlan,
-    batch_size: int,
-    order: torch.Generator,
-    progress: Progress,
-    observers: list[TrainingObserver],
-    began: float,
-) -> dict[str, float]:
-    model.train()
-    totals = _Totals(plan)
-    looked = time.perf_counter()
-    for batch in data.batches(batch_size, generator=order):
-        inputs, targets = _to_device(batch, plan, name="data")
-        output = model(*inputs)
-        loss = plan.loss(output, targets)
-        plan.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        plan.optimizer.step()
-        totals.add(loss, output, targets)
-        progress.step += 1
-        progress.rows += len(targets)
+    def _epochs(self) -> RunStatus:
+        state, options = self.state, self.options
+        while options.steps is not None or state.epoch < (options.epochs or 0):
+            if not self._train():
+                return "interrupted"
+            self._finish_epoch()
+            if options.patience is not None and self.here.waited >= options.patience:
+                return "stopped_early"
+            if options.steps is not None and state.total_steps >= options.steps:
+                break
+            if self.stop.wished and state.epoch != options.epochs:
+                return "interrupted"
+        return "finished"
+
+    # -- one epoch ----------------------------------------------------------------------------------------------------
+
+    def _train(self) -> bool:
+        """Train to the end of the epoch; False where it was stopped before."""
+        state, plan, totals, stop = self.state, self.plan, self.here.totals, self.stop
+        module, criterion, precision = self.module, plan.loss, plan.precision
+        parameters, schedule, accumulate = self.parameters, plan.schedule, self.options.accumulate
+        limit, count, pending = self.options.steps, self.batches.count, 0
+        module.train()
+        clock = time.perf_counter
+        for inputs, targets in self._walk():
+            if not pending:
+                for parameter in parameters:
+                    parameter.grad = None
+                if schedule is not None:
+                    schedule.before_step(state.total_steps, state.fraction)
+            self.inputs = inputs
+            if precision.mixed:
+                with precision.autocast():
+                    output = module(*inputs)
+                    loss = criterion(output, targets)
+            else:
+                output = module(*inputs)
+                loss = criterion(output, targets)
+            value = totals.add(loss, output, targets)
+            if value is not None and not isfinite(value):
+                raise self._diverged(value)
+            if accumulate > 1:
+                loss = loss / (accumulate if count is None else min(accumulate, count - self.here.batch))
+            precision.backward(loss)
+            pending += 1
+            state.rows += len(targets)
+            if pending < accumulate and self.here.batch + pending != count:
+                continue
+            self._step()
+            self.here.batch += pending
+            pending = 0
+            if clock() >= self.next_look:
+                self._look()
+            if stop.wished and self.here.batch != count:
+                return False
+            if state.total_steps == limit:
+                break
+        if stop.wished and self.here.batch != count:
+            return False
+        if pending:
+            self._step()
+            self.here.batch += pending
+        return True
+
+    def _walk(self) -> Iterator[Pair]:
+        number, device = self.state.epoch + 1, self.plan.device
+        if self.batches.repeatable:
+            return self.batches.epoch(number, self.here.batch)
+        if not self.here.batch:
+            self.here.epoch_start = randomness.capture(device, self.here.generators)
+        return self._as_far_as_it_goes(self.batches.epoch(number, self.here.batch, self._passed))
+
+    def _passed(self) -> None:
+        """Go on with the random states of the checkpoint, behind the batches that were loaded again."""
+        if self.taken_up is not None:
+            randomness.restore(self.taken_up, self.plan.device, [])
+            self.taken_up = None
+
+    def _as_far_as_it_goes(self, walk: Iterator[Pair]) -> Iterator[Pair]:
+        try:
+            yield from walk
+        except RuntimeError as error:
+            # An interrupt reaches the workers of a loader too, and ends them.
+            if not (self.stop.wished and "DataLoader worker" in str(error)):
+                raise
+
+    def _step(self) -> None:
+        plan, clip = self.plan, self.options.clip
+        scaler = plan.precision.scaler
+        if clip is not None:
+            if scaler is not None:
+                scaler.unscale_(plan.optimizer)
+            self.norm = nn.utils.clip_grad_norm_(self.parameters, clip)
+        if scaler is None:
+            plan.optimizer.step()
+        else:
+            scaler.step(plan.optimizer)
+            scaler.update()
+        if plan.schedule is not None:
+            plan.schedule.after_step()
+        self.state.step += 1
+        self.state.total_steps += 1
+
+    def _finish_epoch(self) -> None:
+        state, plan = self.state, self.plan
+        self._take_losses()
+        measured = self.here.totals.means()
+        if self.val is not None:
+            measured |= {f"val_{name}": value for name, value in self._score(self.val).items()}
+        metrics = {name: value for name, value in measured.items() if isfinite(value)}
+        for name in measured.keys() - metrics.keys():
+            self._warn(f"{name} is not a number since epoch {state.epoch + 1}")
+        state.epoch += 1
+        state.step = self.here.batch = 0
+        self.here.totals = Totals(plan.metric, plan.device)
+        entry = {"epoch": float(state.epoch), **metrics}
+        state.history.append(entry)
+        del state.history[:-_MOST_HISTORY]
+        for name, value in metrics.items():
+            if name != "loss":
+                state.curves.setdefault(name, Curve()).add(float(state.epoch), value)
+        improved = self._compare(metrics.get(plan.watched))
+        if plan.schedule is not None and plan.watched in metrics:
+            plan.schedule.after_epoch(metrics[plan.watched])
+        for observer in self.observers:
+            observer.epoch(entry)
+        if (improved and self.val is not None and self.here.best.on_disk) or self.keeper.due(time.perf_counter()):
+            self.keeper.save()
+
+    def _compare(self, value: float | None) -> bool:
+        best, upwards = self.state.best, self.plan.upwards
+        if value is not None and (best is None or (value > best.value if upwards else value < best.value)):
+            self.state.best = Best(self.state.epoch, self.plan.watched, value)
+            self.here.waited = 0
+            if self.val is not None:
+                self.here.best.keep(self.module)
+            return True
+        self.here.waited += 1
+        return False
+
+    @torch.no_grad()
+    def _score(self, val: Data) -> dict[str, float]:
+        plan, totals = self.plan, Totals(self.plan.metric, self.plan.device)
+        self.module.eval()
+        # The labels of rows in memory were checked before the first step.
+        classes = None if isinstance(val, TensorData) else plan.classes
+        for batch in val.batches(self.options.batch_size * _SCORE_BATCHES):
+            inputs, targets = placed(batch, plan.device, classes, name="val")
+            with plan.precision.autocast():
+                output = self.module(*inputs)
+                loss = plan.loss(output, targets)
+            totals.add(loss, output, targets)
+        return totals.means()
+
+    # -- looking on ---------------------------------------------------------------------------------------------------
+
+    def _look(self) -> None:
+        began = time.perf_counter()
+        self._take_losses()
+        self.meter.measure()
+        self.stop.look()
+        for observer in self.observers:
+            observer.update(self.state)
         now = time.perf_counter()
-        if now - looked >= 1 / _LOOKS_PER_SECOND:
-            looked, progress.seconds = now, now - began
-            for observer in observers:
-                observer.update(progress)
-    return totals.means()
+        self.next_look = now + max(_SECONDS_BETWEEN_LOOKS, _LOOK_SHARE * (now - began))
+        if self.keeper.due(now):
+            self.keeper.save()
 
+    def _take_losses(self) -> None:
+        state, count = self.state, self.batches.count
+        losses = self.here.totals.drain()
+        curve = state.curves.setdefault("loss", Curve())
+        first = self.here.batch - len(losses)
+        for index, value in enumerate(losses, start=first + 1):
+            if not isfinite(value):
+                raise self._diverged(value)
+            # Where the length is not known before the end, the epoch is drawn as if it came nearer and nearer.
+            curve.add(state.epoch + (index / count if count else index / (index + 1000)), value)
+        self.known_good = state.total_steps
 
-@torch.no_grad()
-def score(model: nn.Module, data: Data, plan: TrainingPlan, batch_size: int) -> dict[str, float]:
-    """Return the mean loss, and for classification the accuracy, over all rows in evaluation mode."""
-    model.eval()
-    totals = _Totals(plan)
-    for batch in data.batches(batch_size):
-        inputs, targets = _to_device(batch, plan, name="val")
-        output = model(*inputs)
-        totals.add(plan.loss(output, targets), output, targets)
-    return totals.means()
+    def _diverged(self, value: float) -> TrainingError:
+        after = self.state.total_steps if self.plan.device.type == "cpu" else self.known_good
+        lr = float(self.plan.optimizer.param_groups[0]["lr"])
+        return diverged(
+            value,
+            self.state,
+            after=after,
+            inputs=self.inputs,
+            data=self.data,
+            norm=self.norm,
+            options=self.options,
+            lr=lr,
+        )
 
-
-class _Totals:
-    """Sums kept on the device, so that no step waits for a number to be copied."""
-
-    def __init__(self, plan: TrainingPlan) -> None:
-        self._classify = plan.task == "classification"
-        self._loss = torch.zeros((), device=plan.device)
-        self._right = torch.zeros((), device=plan.device)
-        self._rows = 0
-
-    def add(self, loss: Tensor, output: Tensor, targets: Tensor) -> None:
-        rows = len(targets)
-        self._rows += rows
-        self._loss += loss.detach() * rows
-        if self._classify:
-            self._right += (output.detach().argmax(1) == targets).sum()
-
-    def means(self) -> dict[str, float]:
-        if not self._rows:
-            raise InvalidInput(
-                "The data gave no row in this epoch.", hint="Check that it can be walked more than once."
-            )
-        means = {"loss": float(self._loss) / self._rows}
-        return {**means, "accuracy": float(self._right) / self._rows} if self._classify else means
-
-
-def _to_device(batch: Batch, plan: TrainingPlan, *, name: str) -> tuple[tuple[Tensor, ...], Tensor]:
-    targets = batch.required_targets()
-    if plan.classes is not None:
-        check_labels(targets, plan.classes, name=name)
-    return tuple(tensor.to(plan.device) for tensor in batch.inputs), targets.to(plan.device)
+    def _warn(self, text: str) -> None:
+        if text not in self.state.warnings:
+            self.state.warnings.append(text)

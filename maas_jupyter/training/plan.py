@@ -2,33 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, Literal
+from dataclasses import dataclass, field
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from maas_jupyter.data import Data, TensorData
 from maas_jupyter.errors import InvalidInput, UsageError, nearest
 from maas_jupyter.modules import check_labels, check_shapes, choose_device, run_module
-
-LossFunction = Callable[[Tensor, Tensor], Tensor]
-
-LOSSES: dict[str, type[nn.Module]] = {
-    "cross_entropy": nn.CrossEntropyLoss,
-    "nll": nn.NLLLoss,
-    "mse": nn.MSELoss,
-    "l1": nn.L1Loss,
-    "huber": nn.HuberLoss,
-}
-OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
-    "adam": torch.optim.Adam,
-    "adamw": torch.optim.AdamW,
-    "sgd": torch.optim.SGD,
-    "rmsprop": torch.optim.RMSprop,
-}
-_FUSED = ("adam", "adamw", "sgd")
+from maas_jupyter.training import randomness
+from maas_jupyter.training.losses import LossFunction, Task, check_loss, class_weights, make_loss
+from maas_jupyter.training.measures import METRICS, Metric
+from maas_jupyter.training.optimizers import make_optimizer
+from maas_jupyter.training.options import TrainingOptions
+from maas_jupyter.training.precision import Precision
+from maas_jupyter.training.schedule import Schedule, make_schedule
 
 
 @dataclass(frozen=True)
@@ -37,92 +25,137 @@ class TrainingPlan:
 
     Attributes
     ----------
-    task : {'classification', 'regression'}
+    task : {'classification', 'regression', 'text-generation'}
         Classification where the targets are integers.
     classes : int or None
         Width of the model's output, for classification.
+    loss : callable
+        Of (output, targets).
+    metric : Metric
+        What is measured beside the loss.
+    watched : str
+        The metric that early stopping and the best weights look at.
+    upwards : bool
+        Whether more is better in it.
+    optimizer : torch.optim.Optimizer
+    schedule : Schedule or None
+        None where the learning rate stays as it is.
+    precision : Precision
+    device : torch.device
+        The module is there.
+    notes : list of str
+        What was decided, in words.
     """
 
-    task: Literal["classification", "regression"]
+    task: Task
     classes: int | None
     loss: LossFunction
+    metric: Metric
+    watched: str
+    upwards: bool
     optimizer: torch.optim.Optimizer
+    schedule: Schedule | None
+    precision: Precision
     device: torch.device
+    notes: list[str] = field(default_factory=list)
 
     @classmethod
     def make(
-        cls, model: nn.Module, data: Data, *, loss: Any, optimizer: Any, lr: float, device: str | None
+        cls,
+        module: nn.Module,
+        data: Data,
+        options: TrainingOptions,
+        *,
+        val: Data | None = None,
+        task: Task | None = None,
+        classes: int | None = None,
     ) -> TrainingPlan:
-        """Decide from the model and the first rows, and move the model to its device.
+        """Decide from the model, the options and the first rows, and move the model to its device.
+
+        Parameters
+        ----------
+        module : torch.nn.Module
+        data, val : Data
+            Training and validation rows.
+        options : TrainingOptions
+        task : {'classification', 'regression', 'text-generation'}, optional
+            Told by the targets' type where it is not given.
+        classes : int, optional
+            How many there are, where that is known: the model's output has to be as wide.
 
         Raises
         ------
         InvalidInput
             If the data does not fit the model, or labels lie outside the model's classes.
         UsageError
-            If a loss, an optimizer or a device is not known.
+            If a loss, an optimizer, a schedule, a metric or a device is not known, or the device lacks the precision.
         """
-        place = choose_device(device)
-        model.to(place)
-        head = data.head(8)
+        device = choose_device(options.device)
+        precision = Precision(options.precision, device)
+        module.to(device)
+        with randomness.kept(device):
+            head = data.head(8)
+            output = run_module(module, head)
         targets = head.required_targets()
-        output = run_module(model, head)
-        task: Literal["classification", "regression"] = (
-            "regression" if targets.is_floating_point() else "classification"
-        )
-        check_shapes(output, targets, name="data")
-        classes = None
-        if task == "classification":
-            classes = int(output.shape[1])
+        found: Task = task or ("regression" if targets.is_floating_point() else "classification")
+        if found != "text-generation":
+            check_shapes(output, targets, name="data")
+        notes = [f"{found} on {_place(device)}{f' in {options.precision}' if precision.mixed else ''}"]
+        width = None
+        if found == "classification":
+            width = int(output.shape[1])
+            _check_width(width, classes)
             # Rows in memory are checked before the first step; a loader's rows are checked as they come.
-            check_labels(
-                data.all().required_targets() if isinstance(data, TensorData) else targets, classes, name="data"
-            )
-        function = _loss(loss, task)
-        if isinstance(function, nn.Module):
-            function.to(place)
-        try:
-            function(output, targets.to(place))
-        except (RuntimeError, ValueError, TypeError) as error:
-            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-            raise InvalidInput(
-                f"The loss does not take the model's output and the targets: {reason}",
-                hint=f"This looks like a {task}; leave --loss out for the usual one.",
-            ) from error
-        return cls(task, classes, function, _optimizer(optimizer, model, lr), place)
+            for name, rows in (("data", data), ("val", val)):
+                if isinstance(rows, TensorData):
+                    check_labels(rows.all().required_targets(), width, name=name)
+            if not isinstance(data, TensorData):
+                check_labels(targets, width, name="data")
+            notes += _unused_outputs(width, data)
+        weights = class_weights(options.class_weights, width, data, device)
+        loss = make_loss(options.loss, found, weights)
+        if isinstance(loss, nn.Module):
+            loss.to(device)
+        check_loss(loss, output, targets.to(device), found)
+        if isinstance(data, TensorData) and options.batch_size > data.rows:
+            notes.append(f"a batch of {options.batch_size} is more than the {data.rows} rows: one batch an epoch")
+        metric = METRICS[found]
+        watched = _watched(options.watch, metric, val is not None)
+        upwards = watched.removeprefix("val_") == metric.name and metric.upwards
+        optimizer = make_optimizer(options.optimizer, module, options.lr)
+        schedule = make_schedule(options.schedule, optimizer, warmup=options.warmup, upwards=upwards)
+        return cls(found, width, loss, metric, watched, upwards, optimizer, schedule, precision, device, notes)
 
 
-def _loss(loss: Any, task: str) -> LossFunction:
-    if loss is None:
-        return nn.CrossEntropyLoss() if task == "classification" else nn.MSELoss()
-    if isinstance(loss, str):
-        if loss.lower() not in LOSSES:
-            raise UsageError(
-                f"There is no loss called '{loss}'.", hint=nearest(loss, LOSSES, what="losses", otherwise="")
-            )
-        return LOSSES[loss.lower()]()
-    if callable(loss):
-        chosen: LossFunction = loss
-        return chosen
-    raise UsageError(
-        f"The loss is a {type(loss).__name__}, not a function.", hint="Pass a name or a function (output, target)."
-    )
+def _place(device: torch.device) -> str:
+    if device.type == "cuda":
+        return f"{device} ({torch.cuda.get_device_name(device)})"
+    return str(device)
 
 
-def _optimizer(optimizer: Any, model: nn.Module, lr: float) -> torch.optim.Optimizer:
-    if isinstance(optimizer, torch.optim.Optimizer):
-        return optimizer
-    if not isinstance(optimizer, str) or optimizer.lower() not in OPTIMIZERS:
-        raise UsageError(
-            f"There is no optimizer called '{optimizer}'.",
-            hint=nearest(str(optimizer), OPTIMIZERS, what="optimizers", otherwise=""),
-        )
-    parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    if not parameters:
+def _check_width(width: int, classes: int | None) -> None:
+    if classes is not None and width != classes:
         raise InvalidInput(
-            "The model has no parameter that can be trained.", hint="Check requires_grad and its layers."
+            f"The model has {width} outputs, but the data has {classes} classes.",
+            hint=f"Give the model's last layer {classes} outputs.",
         )
-    name = optimizer.lower()
-    # One fused kernel for all parameters: the step of a small model is mostly overhead otherwise.
-    fused = {"fused": True} if name in _FUSED else {}
-    return OPTIMIZERS[name](parameters, lr=lr, **fused)
+
+
+def _unused_outputs(width: int, data: Data) -> list[str]:
+    if not isinstance(data, TensorData):
+        return []
+    highest = int(data.all().required_targets().max()) + 1
+    return [f"the model has {width} outputs, the labels end at {highest - 1}"] if highest < width else []
+
+
+def _watched(watch: str | None, metric: Metric, validated: bool) -> str:
+    names = ["loss", metric.name]
+    known = [f"val_{name}" for name in names] + names if validated else names
+    if watch is None:
+        return known[0]
+    if watch not in known:
+        hint = nearest(watch, known, what="metrics", otherwise="")
+        if watch.startswith("val_") and not validated:
+            hint = "It needs validation rows: --val ROWS"
+        raise UsageError(f"There is no metric called '{watch}' in this training.", hint=hint)
+    return watch

@@ -2,72 +2,221 @@
 
 from __future__ import annotations
 
+import atexit
+import contextvars
+import copy
+import threading
+import weakref
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any
 
 from torch import nn
 
+from maas_jupyter.data import Prepared, TextPreprocessing
+from maas_jupyter.errors import Unavailable, UsageError
+from maas_jupyter.language import LanguageIntake, merged
 from maas_jupyter.plugins import Displayed
+from maas_jupyter.pretrained import is_pretrained, quiet, saved_tokenizer, unwrapped
 from maas_jupyter.registry import ModelVersion
+from maas_jupyter.runs import RunState, RunStatus
 
-RunStatus = Literal["finished", "interrupted"]
+_GOODBYE_SECONDS = 10.0
 
 
-@dataclass(repr=False)
+@dataclass(repr=False, eq=False)
 class Run(Displayed):
-    """One training.
+    """One training, over or going on in the background.
 
     Attributes
     ----------
-    run_id : str
-        Its id in MLflow.
-    name : str
-        Name of the model that it trains.
-    status : {'finished', 'interrupted'}
-        Interrupted means that it was stopped by hand; the weights reached so far are kept.
+    state : RunState
+        How far it is; changes while it goes on.
     model : torch.nn.Module
-        The trained module.
-    history : list of dict
-        One entry an epoch: ``epoch``, ``loss``, and where they apply ``accuracy``, ``val_loss``, ``val_accuracy``.
-    epochs : int
-        The number of epochs that was asked for.
-    seconds : float
-        How long it took.
-    checkpoint : Path
-        The weights, in safetensors.
+        The module that is trained.
+    checkpoint : Path or None
+        The weights, in safetensors; None where the disk did not take them.
     version : ModelVersion or None
         What was registered.
-    warnings : list of str
-        What did not work on the way without ending the run.
+    prepared : Prepared or None
+        The training rows, what was done to them and what their classes are called; None for a language model.
+    language : LanguageIntake or None
+        How a language model takes its rows.
     """
 
-    run_id: str
-    name: str
-    status: RunStatus
+    state: RunState
     model: nn.Module
-    history: list[dict[str, float]]
-    epochs: int
-    seconds: float
-    checkpoint: Path
+    checkpoint: Path | None = None
     version: ModelVersion | None = None
-    warnings: list[str] = field(default_factory=list)
+    prepared: Prepared | None = None
+    language: LanguageIntake | None = None
+    _stop: threading.Event = field(default_factory=threading.Event)
+    _thread: threading.Thread | None = None
+    _error: BaseException | None = None
+
+    @property
+    def run_id(self) -> str:
+        """Its id in MLflow."""
+        return self.state.run_id
+
+    @property
+    def name(self) -> str:
+        """Name of the model that it trains."""
+        return self.state.name
+
+    @property
+    def status(self) -> RunStatus:
+        """``training``, ``finished``, ``stopped_early``, ``interrupted`` or ``failed``.
+
+        Interrupted means that it was stopped by hand; the weights reached so far are kept.
+        """
+        return self.state.status
+
+    @property
+    def history(self) -> list[dict[str, float]]:
+        """One entry an epoch: ``epoch``, ``loss``, ``accuracy`` or ``mae``; of validation rows ``val_loss``, ..."""
+        return self.state.history
+
+    @property
+    def epochs(self) -> int:
+        """The number of epochs that was asked for."""
+        return self.state.epochs
+
+    @property
+    def seconds(self) -> float:
+        """How long it took."""
+        return self.state.seconds
+
+    @property
+    def warnings(self) -> list[str]:
+        """What did not work on the way without ending the run."""
+        return self.state.warnings
 
     @property
     def metrics(self) -> dict[str, float]:
         """The last epoch's metrics."""
-        return {name: value for name, value in (self.history[-1] if self.history else {}).items() if name != "epoch"}
+        return self.state.metrics
+
+    @property
+    def stop_event(self) -> threading.Event:
+        """Set by `stop`."""
+        return self._stop
+
+    @property
+    def tokenizer(self) -> Any:
+        """What makes tokens of its texts; None where it takes none."""
+        if self.language is not None:
+            return self.language.tokenizer
+        preprocessing = self.prepared.preprocessing if self.prepared is not None else None
+        if not isinstance(preprocessing, TextPreprocessing):
+            return None
+        from tokenizers import Tokenizer
+
+        return Tokenizer.from_str(preprocessing.tokenizer)
+
+    def stop(self) -> None:
+        """Ask it to stop after the step it is in and to keep a checkpoint; `wait` returns when it has."""
+        self._stop.set()
+
+    def wait(self, timeout: float | None = None) -> Run:
+        """Wait until it is over, registration included.
+
+        Parameters
+        ----------
+        timeout : float, optional
+            Seconds to wait at the most.
+
+        Raises
+        ------
+        Unavailable
+            If it goes on after ``timeout``.
+        MaasError
+            What ended it, if it failed.
+        """
+        if self._thread is not None:
+            self._thread.join(timeout)
+            if self._thread.is_alive():
+                raise Unavailable(
+                    f"Run {self.run_id[:8]} goes on after {timeout:g} s.",
+                    hint="Wait longer with run.wait(), or end it with run.stop().",
+                )
+        if self._error is not None:
+            raise self._error
+        return self
+
+    def save(self, folder: Path | str) -> Path:
+        """Write a model of transformers with its tokenizer, adapters merged, as ``from_pretrained`` reads it.
+
+        Parameters
+        ----------
+        folder : Path or str
+            Created if needed.
+
+        Raises
+        ------
+        UsageError
+            If the model is not one of transformers.
+        """
+        inner = unwrapped(self.model)
+        if not is_pretrained(inner):
+            raise UsageError(
+                f"A {type(self.model).__name__} is not a model of transformers.",
+                hint="Its weights are in run.checkpoint, in safetensors.",
+            )
+        path = Path(folder).expanduser()
+        # Merging changes the adapters' model; the run keeps its own.
+        whole: Any = merged(copy.deepcopy(inner))
+        with quiet():
+            if self.prepared is not None and self.prepared.labels is not None:
+                whole.config.id2label = dict(enumerate(map(str, self.prepared.labels)))
+                whole.config.label2id = {label: index for index, label in whole.config.id2label.items()}
+            whole.save_pretrained(path)
+            if self.tokenizer is not None:
+                saved_tokenizer(self.tokenizer, whole.config).save_pretrained(path)
+        return path
+
+    def in_background(self, work: Callable[[], None]) -> None:
+        """Do the work in a thread whose output stays in this cell; what it raises is kept for `wait`."""
+        context = contextvars.copy_context()
+
+        def guarded() -> None:
+            try:
+                context.run(work)
+            except BaseException as error:  # noqa: BLE001 - nobody else would see it
+                self._error = error
+
+        self._thread = threading.Thread(target=guarded, name=f"maas-train-{self.run_id[:8]}", daemon=True)
+        _going_on.add(self)
+        self._thread.start()
 
     def __repr__(self) -> str:
-        done = len(self.history)
+        state = self.state
         metrics = ", ".join(f"{name} {value:.4f}" for name, value in self.metrics.items())
         lines = [
-            f"Run {self.run_id[:8]} '{self.name}' {self.status}: {done} of {self.epochs} epochs in {self.seconds:.1f} s"
+            f"Run {self.run_id[:8]} '{self.name}' {self.status.replace('_', ' ')}: "
+            f"{state.epoch} of {state.epochs} epochs in {self.seconds:.1f} s"
         ]
         if metrics:
             lines.append(metrics)
         if self.version is not None:
             lines.append(f"registered as {self.version!r}")
         elif self.status == "interrupted":
-            lines.append(f"not registered; the weights reached are in the module and in {self.checkpoint}")
+            kept = f"and in {self.checkpoint}; go on with --resume {self.run_id[:8]}" if self.checkpoint else ""
+            lines.append(f"not registered; the weights reached are in the module {kept}".rstrip())
+        elif self.status == "failed":
+            lines.append(state.error)
         return "\n".join([*lines, *(f"warning: {warning}" for warning in self.warnings)])
+
+
+_going_on: weakref.WeakSet[Run] = weakref.WeakSet()
+
+
+@atexit.register
+def _say_goodbye() -> None:
+    """Give runs in the background the time to keep a checkpoint before the process ends."""
+    for run in list(_going_on):
+        run.stop()
+    for run in list(_going_on):
+        if run._thread is not None:
+            run._thread.join(_GOODBYE_SECONDS)

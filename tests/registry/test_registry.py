@@ -145,6 +145,21 @@ def test_a_damaged_copy_on_this_machine_is_fetched_again(home):
     assert (registry.fetch(version).folder / "model.onnx").read_bytes() == whole
 
 
+def test_a_copy_that_cannot_be_read_for_a_moment_is_kept(home, monkeypatch):
+    version = maas_jupyter.register(mlp(13, 3, hidden=33), name="unread", data=wine())
+    registry = Registry(config.current())
+    copy = registry.fetch(version).folder
+
+    def fail(path):
+        raise OSError(5, "Input/output error")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("maas_jupyter.bundle.sha256_of", fail)
+        with pytest.raises(BundleError, match="cannot be read"):
+            registry.fetch(version)
+    assert registry.fetch(version).folder == copy
+
+
 @pytest.mark.timeout(60)
 def test_a_registry_that_never_answers_is_reported_in_seconds(own_home, monkeypatch):
     with socket.create_server(("127.0.0.1", 0)) as listener:

@@ -63,7 +63,7 @@ def test_a_regression_learns(home):
     X, y = diabetes()
     run = maas_jupyter.train(mlp(10, 1), data=(X, y), val=(X, y), epochs=40, lr=1e-2, name="progression")
     assert run.metrics["val_loss"] < 0.6
-    assert set(run.metrics) == {"loss", "val_loss"}
+    assert set(run.metrics) == {"loss", "mae", "val_loss", "val_mae"}
     assert run.version.task == "regression"
     assert run.version.metrics["r2"] > 0.4
 
@@ -119,7 +119,7 @@ def test_a_stream_that_gives_its_rows_once_is_reported(home):
 def test_a_training_that_diverges_says_so_and_registers_nothing(home, task):
     net, data = (mlp(13, 3), wine()) if task == "classification" else (nn.Linear(10, 1), diabetes())
     name = f"diverged-{task}"
-    with pytest.raises(TrainingError, match=r"The loss became (nan|inf) in epoch") as caught:
+    with pytest.raises(TrainingError, match=r"The loss became (nan|inf) at step \d+ \(epoch \d+\)") as caught:
         maas_jupyter.train(net, data=data, epochs=20, optimizer="sgd", lr=1e25, name=name)
     assert "--lr" in caught.value.hint
     assert maas_jupyter.runs(limit=1)[0].status == "failed"
@@ -132,7 +132,7 @@ def test_a_registry_that_goes_away_before_the_end_does_not_lose_the_run(home, mo
     def gone(*_):
         raise Unavailable("The registry is gone.")
 
-    monkeypatch.setattr(Registry, "log_files", gone)
+    monkeypatch.setattr(Registry, "log_file", gone)
     run = maas_jupyter.train(mlp(13, 3), data=wine(), epochs=1)
     assert run.status == "finished"
     assert run.checkpoint.exists()
@@ -199,7 +199,7 @@ def test_an_interrupt_keeps_a_checkpoint_and_returns_the_run(home):
         ((np.zeros((8, 13), "float32"), np.array([0, 1, 2, -1] * 2)), "label -1 at row 3"),
         ((np.zeros((8, 13), "float32"), np.zeros(7, int)), "8 rows of inputs and 7 targets"),
         ((np.zeros((0, 13), "float32"), np.zeros(0, int)), "has no rows"),
-        ((np.array([["a"] * 13]), np.zeros(1, int)), "not numbers"),
+        ((np.array([["a"] * 13]), np.zeros(1, int)), "hold text where numbers are expected"),
         (np.zeros((8, 13), "float32"), "has no targets"),
         ((np.zeros((8, 13), "float32"), np.zeros((8, 1), int)), r"labels in 'data' have the shape \[8, 1\]"),
         ((np.zeros((8, 13), "float32"), np.eye(8, 3, dtype=int)), "a class for each row"),
@@ -237,7 +237,22 @@ def test_a_bad_label_late_in_a_stream_fails_the_run_in_words(home):
         ({"optimizer": "adm"}, "no optimizer called 'adm'", "'adam'"),
         ({"loss": "mes"}, "no loss called 'mes'", "'mse'"),
         ({"device": "gpu"}, "device 'gpu' cannot be used", "cpu"),
-        ({"epochs": 0}, "at least 1", "10"),
+        ({"epochs": 0}, "--epochs is 0", "1"),
+        ({"epochs": 1, "steps": 1}, "exclude each other", "one"),
+        ({"lr": -1.0}, "--lr is -1.0", "1e-3"),
+        ({"warmup": -1.0}, "--warmup is -1.0", "out"),
+        ({"schedule": "cosinus"}, "no schedule called 'cosinus'", "'cosine'"),
+        ({"schedule": 3}, "is a int, not a learning rate scheduler", "cosine"),
+        ({"precision": "fp8"}, "no precision called 'fp8'", "bf16"),
+        ({"precision": "fp16", "device": "cpu"}, "a CPU computes fp16 slower", "fp32"),
+        ({"watch": "acuracy"}, "no metric called 'acuracy'", "'accuracy'"),
+        ({"watch": "val_loss"}, "no metric called 'val_loss'", "--val"),
+        ({"optimizer": 3}, "is a int", "function"),
+        ({"optimizer": lambda parameters: 3}, "returned a int", "torch.optim"),
+        ({"class_weights": "balance"}, "'balance' are no class weights", "balanced"),
+        ({"class_weights": [1.0, 2.0]}, "2 class weights for 3 classes", "each output"),
+        ({"class_weights": [1.0, 2.0, -1.0]}, "negative", "each output"),
+        ({"class_weights": "balanced", "loss": nn.CrossEntropyLoss()}, "a loss by name", "weight="),
         ({"loss": 3}, "is a int, not a function", "name"),
     ],
 )
@@ -275,7 +290,7 @@ def test_a_model_that_cannot_be_exported_keeps_its_trained_run(home):
     assert run.status == "finished"
     assert run.run_id[:8] in caught.value.hint
     assert "torch.where" in caught.value.hint
-    checkpoint = home / "runs" / run.run_id / "checkpoint.safetensors"
+    checkpoint = home / "runs" / run.run_id / "checkpoint" / "model.safetensors"
     assert torch.equal(load_file(checkpoint)["net.0.weight"], net.net[0].weight)
     assert str(checkpoint) in caught.value.hint
 
