@@ -1,0 +1,30 @@
+"""Search for hyper-parameters."""
+
+from maas_jupyter.tuning.report import TrialRow, Tuning
+from maas_jupyter.tuning.space import Choice, Range, parse_space
+from maas_jupyter.tuning.study import Score, Study, read_space
+from maas_jupyter.tuning.trial import (
+    Trials,
+    check_names,
+    cross_validation,
+    first_values,
+    merged_options,
+    split_params,
+)
+
+__all__ = [
+    "Choice",
+    "Range",
+    "Score",
+    "Study",
+    "TrialRow",
+    "Trials",
+    "Tuning",
+    "check_names",
+    "cross_validation",
+    "first_values",
+    "merged_options",
+    "parse_space",
+    "read_space",
+    "split_params",
+]
