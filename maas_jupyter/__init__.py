@@ -5,6 +5,8 @@ Importing this package imports nothing heavy: the verbs and nouns are loaded whe
 
 from __future__ import annotations
 
+import sys
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from maas_jupyter._version import __version__
@@ -14,11 +16,15 @@ if TYPE_CHECKING:
 
 _VERBS = (
     "alias",
+    "attach",
+    "compare",
     "connect",
     "disconnect",
     "endpoints",
     "evaluate",
+    "explain",
     "history",
+    "interrupt",
     "logs",
     "metrics",
     "models",
@@ -33,15 +39,19 @@ _VERBS = (
     "stop",
     "targets",
     "train",
+    "tune",
     "unpublish",
 )
 _NOUNS = {
     "Comparison": "maas_jupyter.optimization",
     "Endpoint": "maas_jupyter.targets",
     "Evaluation": "maas_jupyter.evaluation",
+    "Explanation": "maas_jupyter.explanation",
     "MaasError": "maas_jupyter.errors",
     "ModelVersion": "maas_jupyter.registry",
+    "PairedComparison": "maas_jupyter.evaluation",
     "Run": "maas_jupyter.training",
+    "Tuning": "maas_jupyter.tuning",
 }
 
 __all__ = ["__version__", *_VERBS, *_NOUNS]
@@ -55,6 +65,17 @@ def __getattr__(name: str) -> Any:
     if name in _NOUNS:
         return getattr(importlib.import_module(_NOUNS[name]), name)
     raise AttributeError(f"module 'maas_jupyter' has no attribute '{name}'")
+
+
+class _Package(ModuleType):
+    """Keeps the verbs their names: a subpackage of the same name, once imported, would take its place here."""
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name not in _VERBS or not isinstance(value, ModuleType):
+            super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Package
 
 
 def __dir__() -> list[str]:

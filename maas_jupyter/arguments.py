@@ -11,16 +11,24 @@ class Kind(Enum):
 
     #: A module or a run of the notebook.
     MODULE = "module"
+    #: A module, a run, or a function or class that makes modules, else the word itself.
+    TRAINABLE = "model to train"
+    #: Whatever the notebook calls by this name, else the path of a folder.
+    REGISTRABLE = "module or bundle"
     #: A module, a run or a version of the notebook, else a registry reference.
     MODEL = "model"
     #: A run or a version of the notebook, else a registry reference.
     REFERENCE = "reference"
+    #: A run of the notebook, else the beginning of a run's id, or ``last``.
+    RUN = "run"
     #: The name of an endpoint.
     ENDPOINT = "endpoint"
-    #: An expression of the notebook.
+    #: An expression of the notebook, else the path of a file or a folder.
     DATA = "data"
     #: An expression of the notebook; JSON in a terminal.
     VALUE = "value"
+    #: An expression of the notebook where it is one, else the word itself.
+    VALUE_OR_WORD = "value or word"
     #: A variable of the notebook where there is one of that name, else the name itself.
     NAME_OR_OBJECT = "name or object"
     #: The source of the cell; never typed.
@@ -29,13 +37,21 @@ class Kind(Enum):
 
 #: A module or a run.
 ModuleArgument = Annotated[Any, Kind.MODULE]
+#: A module, what makes one, a run, or the folder or hub id of a model of transformers.
+TrainableArgument = Annotated[Any, Kind.TRAINABLE]
+#: A module, a run, a bundle, or a folder that holds one.
+RegistrableArgument = Annotated[Any, Kind.REGISTRABLE]
 #: A module, a run, a registered version, or a reference such as ``digits@champion``.
 ModelArgument = Annotated[Any, Kind.MODEL]
-#: ``(X, y)``, a Dataset or a DataLoader.
+#: Rows in any form that `maas_jupyter.data.as_source` takes, or the path of a file.
 DataArgument = Annotated[Any, Kind.DATA]
 #: A name, or an object of the notebook.
 NameOrObject = Annotated[Any, Kind.NAME_OR_OBJECT]
 #: A reference to a registered version.
 ReferenceArgument = Annotated[Any, Kind.REFERENCE]
+#: A run, or the beginning of its id, or ``last``.
+RunArgument = Annotated[Any, Kind.RUN]
+#: An expression of the notebook, else the word itself: a share, a path, an option.
+ValueOrWord = Annotated[Any, Kind.VALUE_OR_WORD]
 #: The name of an endpoint.
 EndpointArgument = Annotated[Any, Kind.ENDPOINT]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from typing import Any
 
 
 class MaasError(Exception):
@@ -92,6 +93,20 @@ class TrainingError(MaasError):
 
 class ExportError(MaasError):
     """A model could not be exported, or its export computes something else."""
+
+
+class GateError(MaasError):
+    """A model does not meet what was required of it.
+
+    Attributes
+    ----------
+    evaluation : Evaluation or None
+        What was measured, where it was just evaluated.
+    """
+
+    def __init__(self, message: str, hint: str = "", *, evaluation: Any = None) -> None:
+        super().__init__(message, hint)
+        self.evaluation = evaluation
 
 
 class MissingDependency(MaasError):

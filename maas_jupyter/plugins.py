@@ -8,7 +8,6 @@ from __future__ import annotations
 import importlib
 from dataclasses import dataclass
 from functools import cache
-from importlib.metadata import entry_points
 from typing import Any
 
 from maas_jupyter.errors import MissingDependency, NotFound, nearest
@@ -35,25 +34,38 @@ BUILTIN: dict[str, dict[str, Plugin]] = {
             "maas_jupyter.optimization.quantize:DynamicInt8WithConvolutions", "pip install onnx onnxruntime"
         ),
     },
+    "explainer": {
+        name: Plugin(f"maas_jupyter.explanation.methods:{name}", "pip install 'maas-jupyter[explain]'")
+        for name in ("integrated_gradients", "kernel_shap", "lime")
+    },
     # What a result looks like and how a long verb shows itself: drawn by a face, asked for from below by name.
     "display": {
         "Run": Plugin("maas_jupyter.widgets.run:render"),
+        "Tuning": Plugin("maas_jupyter.widgets.tuning:render"),
         "Evaluation": Plugin("maas_jupyter.widgets.evaluation:render"),
+        "Verdict": Plugin("maas_jupyter.widgets.evaluation:render_verdict"),
+        "PairedComparison": Plugin("maas_jupyter.widgets.paired:render"),
+        "Explanation": Plugin("maas_jupyter.widgets.explanation:render"),
         "Comparison": Plugin("maas_jupyter.widgets.comparison:render"),
         "ModelVersion": Plugin("maas_jupyter.widgets.registry:render_version"),
         "ModelList": Plugin("maas_jupyter.widgets.registry:render_models"),
         "RunList": Plugin("maas_jupyter.widgets.registry:render_runs"),
+        "RunComparison": Plugin("maas_jupyter.widgets.run:render_comparison"),
         "Endpoint": Plugin("maas_jupyter.widgets.endpoint:render_endpoint"),
         "EndpointList": Plugin("maas_jupyter.widgets.endpoint:render_endpoints"),
         "EndpointMetrics": Plugin("maas_jupyter.widgets.endpoint:render_metrics"),
         "Prediction": Plugin("maas_jupyter.widgets.endpoint:render_prediction"),
+        "LogLines": Plugin("maas_jupyter.widgets.endpoint:render_logs"),
         "History": Plugin("maas_jupyter.widgets.targets:render_history"),
+        "Notice": Plugin("maas_jupyter.widgets.targets:render_notice"),
         "TargetStatus": Plugin("maas_jupyter.widgets.targets:render_target"),
         "TargetList": Plugin("maas_jupyter.widgets.targets:render_targets"),
     },
     "view": {
+        "tuning": Plugin("maas_jupyter.widgets.tuning:TuningView"),
         "training": Plugin("maas_jupyter.widgets.training:TrainingView"),
         "progress": Plugin("maas_jupyter.widgets.progress:ProgressView"),
+        "result": Plugin("maas_jupyter.widgets.result:show"),
     },
 }
 
@@ -61,6 +73,9 @@ BUILTIN: dict[str, dict[str, Plugin]] = {
 @cache
 def available(kind: str) -> dict[str, Plugin]:
     """Return every known part of a kind, installed ones included, by name."""
+    # Takes time and memory, which the processes of a server are short of, and most only need what is built in.
+    from importlib.metadata import entry_points
+
     found = dict(BUILTIN.get(kind, {}))
     for entry in entry_points(group=f"maas_jupyter.{kind}"):
         found[entry.name] = Plugin(entry.value, f"pip install {entry.dist.name}" if entry.dist else "")

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from maas_jupyter.errors import InvalidInput, nearest
 from maas_jupyter.schema import NUMPY_DTYPES, Signature, TensorSpec
+
+#: More names are not listed in a message.
+_SHOWN = 8
 
 
 def fits(shape: Sequence[int], spec: TensorSpec) -> bool:
@@ -112,15 +117,18 @@ def conform(X: Any, signature: Signature) -> dict[str, np.ndarray]:
 
     Parameters
     ----------
-    X : array-like, or dict of str to array-like
-        One array, or one for each input by its name.
+    X : array-like, DataFrame, dict, list of dict, str, bytes or Path
+        One array, or one for each input by its name. A table, whose columns are inputs, may be a DataFrame, a dict of
+        columns, or a list of rows as dicts; as bare rows only where all its columns are numbers or all are texts, in
+        the signature's order. A single text, file or number is one row; a `Path` stands for the bytes of its file.
     signature : Signature
         Names, datatypes and shapes.
 
     Returns
     -------
     dict of str to ndarray
-        Of the signature's dtypes; numbers are cast where no value changes by more than rounding.
+        Of the signature's dtypes; numbers are cast where no value changes by more than rounding. A missing value (None,
+        NaN, NA) is NaN in an input of floating point, and an empty text in a table's column of texts.
 
     Raises
     ------
@@ -128,30 +136,90 @@ def conform(X: Any, signature: Signature) -> dict[str, np.ndarray]:
         If a name, a shape or a value does not fit; says what is expected and what was given.
     """
     expected = {spec.name: spec for spec in signature.inputs}
-    if not isinstance(X, dict):
-        if len(expected) != 1:
-            raise InvalidInput(
-                f"The model takes {len(expected)} inputs: {', '.join(map(str, signature.inputs))}.",
-                hint="Pass a dict with one array per input.",
-            )
-        X = {signature.inputs[0].name: X}
-    if X.keys() != expected.keys():
-        unknown = [str(name) for name in X if name not in expected]
-        raise InvalidInput(
-            f"The model takes the inputs {list(expected)}, given are {list(X)}.",
-            hint=nearest(unknown[0], expected, what="inputs", otherwise="") if unknown else "",
-        )
-    return {name: _fit_one(X[name], spec) for name, spec in expected.items()}
+    given = _by_name(X, expected)
+    _check_names(given, expected)
+    return {name: _fit_one(given[name], spec, in_table=len(expected) > 1) for name, spec in expected.items()}
 
 
-def _fit_one(value: Any, spec: TensorSpec) -> np.ndarray:
+# -- which value is of which input ------------------------------------------------------------------------------------
+
+
+def _by_name(X: Any, expected: dict[str, TensorSpec]) -> dict[str, Any]:
+    if isinstance(X, Mapping):
+        return {str(name): value for name, value in X.items()}
+    first = next(iter(expected.values()), None)
+    if hasattr(X, "columns") and hasattr(X, "__getitem__"):
+        names = [str(name) for name in X.columns]
+        if len(expected) == 1 and first and len(first.shape) > 1 and first.name not in names:
+            return {first.name: X}  # one tensor of all columns
+        if len(set(names)) != len(names):
+            raise InvalidInput("Two columns of the table have the same name.", hint=f"They are {_listed(names)}.")
+        return {str(name): X[name] for name in X.columns}
+    if isinstance(X, list | tuple) and X and all(isinstance(row, Mapping) for row in X):
+        for index, row in enumerate(X):
+            _check_names(row, expected, where=f"Row {index}: ")
+        return {name: [row[name] for row in X] for name in expected}
+    if len(expected) == 1 and first:
+        return {first.name: X}
+    return _columns_of(X, list(expected.values()))
+
+
+def _columns_of(X: Any, specs: list[TensorSpec]) -> dict[str, Any]:
+    """Take bare rows apart, where only one order of the columns is possible."""
+    what = f"The model takes {len(specs)} inputs: {_listed(specs)}"
+    hint = "Pass a dict with one array per input"
+    if all(spec.shape == [-1] for spec in specs):
+        hint = "Name the columns: pass a DataFrame, a dict of columns, or a list of rows as dicts"
+        try:
+            rows = np.asarray(X)
+        except (ValueError, TypeError, RuntimeError) as error:  # rows of different lengths
+            raise InvalidInput(f"{what}; these rows cannot be read as a table: {error}", hint=f"{hint}.") from error
+        if rows.ndim == 2 and rows.shape[1] != len(specs):
+            raise InvalidInput(f"{what}; given are rows of {rows.shape[1]}.", hint=f"{hint}.")
+        if rows.ndim == 2 and len({spec.datatype == "BYTES" for spec in specs}) == 1:
+            return {spec.name: rows[:, index] for index, spec in enumerate(specs)}
+        if rows.ndim == 2:
+            raise InvalidInput(f"{what}; bare rows do not say which value is of which of them.", hint=f"{hint}.")
+    raise InvalidInput(f"{what}.", hint=f"{hint}.")
+
+
+def _check_names(given: Mapping[Any, Any], expected: dict[str, TensorSpec], *, where: str = "") -> None:
+    if given.keys() == expected.keys():
+        return
+    missing = [name for name in expected if name not in given]
+    unknown = [str(name) for name in given if name not in expected]
+    if unknown and missing:
+        hint = nearest(unknown[0][:128], missing, what="inputs", otherwise="")
+    elif unknown:
+        hint = f"Leave out {_listed(unknown)}."
+    else:
+        hint = f"Give {_listed(missing)} too; where a row has no value, None says so."
+    wrong = "".join(
+        f"; {what} {_listed(names)}" for what, names in (("missing:", missing), ("unknown:", unknown)) if names
+    )
+    raise InvalidInput(f"{where}The model takes the inputs {_listed(expected)}{wrong}.", hint=hint)
+
+
+def _listed(names: Iterable[Any]) -> str:
+    texts = [f"'{name}'"[:128] if isinstance(name, str) else str(name) for name in names]
+    return ", ".join(texts[:_SHOWN]) + (f" and {len(texts) - _SHOWN:,} more" if len(texts) > _SHOWN else "")
+
+
+# -- one value --------------------------------------------------------------------------------------------------------
+
+
+def _fit_one(value: Any, spec: TensorSpec, *, in_table: bool) -> np.ndarray:
+    is_text = spec.datatype == "BYTES"
     try:
-        array = np.asarray(value)
+        # As objects, for numpy's own texts lose the zeros at their end, with which files may end.
+        array = np.asarray(value, dtype=object) if is_text else np.asarray(value)
     except (ValueError, TypeError, RuntimeError) as error:
         raise InvalidInput(
             f"Input '{spec.name}' ({spec.datatype}) cannot be made from a {type(value).__name__}: {error}",
             hint="Pass a numpy array or nested lists of equal length.",
         ) from error
+    if array.ndim == 0 and spec.shape == [-1]:
+        array = array[None]
     if not fits(array.shape, spec):
         row = spec.shape[1:]
         one = spec.shape[:1] == [-1] and list(array.shape) == row
@@ -159,7 +227,7 @@ def _fit_one(value: Any, spec: TensorSpec) -> np.ndarray:
             f"Input '{spec.name}' expects the shape {_shown(spec.shape)}, given is {_shown(list(array.shape))}.",
             hint="For one row pass X[None]." if one else "Pass rows in the shape that the model was trained on.",
         )
-    return _cast(array, spec)
+    return _texts(array, spec, in_table=in_table) if is_text else _cast(array, spec)
 
 
 def _shown(shape: list[int]) -> str:
@@ -167,18 +235,48 @@ def _shown(shape: list[int]) -> str:
     return f"({sizes},)" if len(shape) == 1 else f"({sizes})"
 
 
+def _texts(array: np.ndarray, spec: TensorSpec, *, in_table: bool) -> np.ndarray:
+    if all(isinstance(value, str | bytes) for value in array.flat):
+        return array
+    made = np.empty(array.size, dtype=object)
+    for index, value in enumerate(array.flat):
+        if isinstance(value, os.PathLike):
+            made[index] = _contents(Path(value))
+        elif in_table and _is_missing(value):
+            made[index] = ""
+        elif isinstance(value, str | bytes):
+            made[index] = value
+        else:
+            where = f"Row {index // math.prod(array.shape[1:])} of input '{spec.name}'"
+            if _is_missing(value):
+                raise InvalidInput(f"{where} has no value.", hint="Leave such rows out.")
+            raise InvalidInput(
+                f"{where} expects a text (BYTES), given is a {type(value).__name__} with the value {value!r:.80}.",
+                hint="Turn numbers into the texts that the model was trained on, such as with .astype(str); files go "
+                "as bytes or as pathlib.Path.",
+            )
+    return made.reshape(array.shape)
+
+
+def _contents(path: Path) -> bytes:
+    try:
+        return path.expanduser().read_bytes()
+    except OSError as error:
+        raise InvalidInput(
+            f"The file {path} cannot be read: {error.strerror or error}", hint="Look whether it is there."
+        ) from error
+
+
 def _cast(array: np.ndarray, spec: TensorSpec) -> np.ndarray:
     wanted = np.dtype(NUMPY_DTYPES[spec.datatype])
-    if array.dtype == wanted and wanted.kind != "O":
+    if array.dtype == wanted:
         return array
     problem = InvalidInput(
         f"Input '{spec.name}' expects {spec.datatype}, given is {array.dtype} with values that do not fit.",
         hint=f"Convert it first: X.astype({wanted.name!r}).",
     )
-    if wanted.kind == "O":
-        if array.dtype.kind == "U" or all(isinstance(value, (str, bytes)) for value in array.flat):
-            return array.astype(object)
-        raise problem
+    if array.dtype.kind == "O":
+        array = _without_missing(array, spec, wanted)
     if array.dtype.kind not in "biuf":
         raise problem
     with np.errstate(over="ignore", invalid="ignore"):
@@ -187,3 +285,27 @@ def _cast(array: np.ndarray, spec: TensorSpec) -> np.ndarray:
     if not kept.all():
         raise problem
     return cast
+
+
+def _without_missing(array: np.ndarray, spec: TensorSpec, wanted: np.dtype) -> np.ndarray:
+    """Return objects as what numpy makes of their values, NaN where there is none."""
+    missing = [index for index, value in enumerate(array.flat) if _is_missing(value)]
+    if missing and wanted.kind != "f":
+        raise InvalidInput(
+            f"Row {missing[0] // math.prod(array.shape[1:])} of input '{spec.name}' has no value.",
+            hint="Only inputs of floating point can miss values: leave such rows out, or fill them.",
+        )
+    try:
+        found = np.array([math.nan if _is_missing(value) else value for value in array.flat])
+    except ValueError:  # values that are lists of different lengths
+        return array
+    return found.reshape(array.shape) if found.size == array.size else array
+
+
+def _is_missing(value: Any) -> bool:
+    # Named, because pandas is not imported here: its NA and NaT.
+    return (
+        value is None
+        or (isinstance(value, float | np.floating) and bool(np.isnan(value)))
+        or type(value).__name__ in ("NAType", "NaTType")
+    )

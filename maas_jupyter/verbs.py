@@ -12,6 +12,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cache
+from pathlib import Path
 from typing import Any, get_args, get_origin
 
 import click
@@ -20,7 +21,7 @@ import msgspec
 from maas_jupyter import api
 from maas_jupyter._version import __version__
 from maas_jupyter.arguments import Kind
-from maas_jupyter.errors import InvalidInput, UsageError
+from maas_jupyter.errors import InvalidInput, NotFound, UsageError
 
 Verb = Callable[..., Any]
 
@@ -58,6 +59,8 @@ class Argument:
     type: Any
     kind: Kind | None
     help: str
+    #: Takes any number of words.
+    variadic: bool = False
 
     @property
     def option(self) -> str:
@@ -76,16 +79,18 @@ def arguments_of(verb: Verb) -> list[Argument]:
         metadata = getattr(annotation, "__metadata__", ())
         kind = next((item for item in metadata if isinstance(item, Kind)), None)
         plain = get_args(annotation)[0] if metadata else annotation
-        required = parameter.default is parameter.empty
+        variadic = parameter.kind is parameter.VAR_POSITIONAL
+        required = parameter.default is parameter.empty and not variadic
         found.append(
             Argument(
                 name=name,
                 positional=parameter.kind is not parameter.KEYWORD_ONLY,
                 required=required,
-                default=None if required else parameter.default,
+                default=None if required or variadic else parameter.default,
                 type=_plain_type(plain),
                 kind=kind,
                 help=helps.get(name, ""),
+                variadic=variadic,
             )
         )
     return found
@@ -103,8 +108,8 @@ def group(*, terminal: bool) -> click.Group:
     @click.group(
         name="maas",
         cls=_InOrder,
-        help="Publish registered models and watch them. Training, evaluating and quantizing are verbs of a notebook: "
-        "%load_ext maas_jupyter, then %maas --help."
+        help="Register bundles, publish models and watch them. Training, evaluating and quantizing are verbs of a "
+        "notebook: %load_ext maas_jupyter, then %maas --help."
         if terminal
         else "Train, evaluate, quantize, register, publish and watch models.",
         context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
@@ -142,7 +147,8 @@ def run(words: list[str], session: Session) -> Any:
             raise UsageError(
                 f"'{words[0]}' needs the objects of a notebook.", hint=f"In a cell: %maas {words[0]} --help"
             ) from error
-        path = error.ctx.command_path if error.ctx else session.program
+        verb = f" {words[0]}" if words and words[0] in commands.commands else ""
+        path = error.ctx.command_path if error.ctx else f"{session.program}{verb}"
         raise UsageError(f"{path}: {error.format_message()}", hint=f"See {path} --help") from error
     except click.Abort:
         raise KeyboardInterrupt from None
@@ -176,17 +182,21 @@ def _command(verb: Verb) -> click.Command:
 def _parameter(argument: Argument) -> click.Parameter:
     kind: Any = Resolved(argument.kind) if argument.kind else argument.type
     multiple = get_origin(argument.type) is tuple
-    if multiple:
+    if multiple and not argument.kind:
         kind = str
     if argument.positional:
         # Whether it is there is checked after the body of a %%maas cell had its say.
         word = argument.name.upper() if argument.required else f"[{argument.name.upper()}]"
-        return click.Argument([argument.name], type=kind, required=False, metavar=word)
+        word, count = (f"{word}...", -1) if argument.variadic else (word, 1)
+        return click.Argument([argument.name], type=kind, required=False, metavar=word, nargs=count)
     shown = argument.default if argument.default not in (None, (), False, "") else None
     text = f"{argument.help} [default: {shown}]" if shown is not None else argument.help
     text = f"{text} [required]" if argument.required else text
     flag = argument.type is bool
-    return click.Option([argument.option], type=None if flag else kind, is_flag=flag, multiple=multiple, help=text)
+    # Not False, with which click takes a value for one that may be left out, and a negative number for an option.
+    return click.Option(
+        [argument.option], type=None if flag else kind, is_flag=flag or None, multiple=multiple, help=text
+    )
 
 
 def _call(verb: Verb, session: Session, given: dict[str, Any]) -> Any:
@@ -209,10 +219,21 @@ def _call(verb: Verb, session: Session, given: dict[str, Any]) -> Any:
     if missing:
         what = " and ".join(item.name.upper() if item.positional else item.option for item in missing)
         raise click.UsageError(f"{what} {'is' if len(missing) == 1 else 'are'} missing.", ctx=context)
-    positional = [
-        values.pop(argument.name) for argument in arguments if argument.positional and argument.name in values
-    ]
-    return verb(*positional, **values)
+    positional: list[Any] = []
+    for argument in arguments:
+        if argument.positional and argument.name in values:
+            value = values.pop(argument.name)
+            positional += value if argument.variadic else [value]
+    try:
+        return verb(*positional, **values)
+    except NotFound as error:
+        words = [str(typed.get(argument.name)) for argument in arguments if argument.kind is Kind.REFERENCE]
+        for word in words:
+            if f"'{word}'" in error.message and api.subjects.is_registrable((session.namespace or {}).get(word)):
+                line = f"{session.program} register {word} --name NAME"
+                hint = f"The notebook's variable '{word}' is not registered yet: {line}"
+                raise NotFound(error.message, hint=hint) from error
+        raise
 
 
 def _plain_type(annotation: Any) -> Any:
@@ -248,8 +269,12 @@ class Resolved(click.ParamType):
         namespace = ctx.obj.namespace
         if namespace is None:
             return from_json(value) if self.kind in (Kind.DATA, Kind.VALUE) else value
+        if self.kind is Kind.DATA and is_path(value, namespace):
+            return value
         if self.kind in (Kind.DATA, Kind.VALUE):
             return evaluated(value, namespace)
+        if self.kind is Kind.VALUE_OR_WORD:
+            return value_or_word(value, namespace)
         found = namespace.get(value)
         if self.kind is Kind.NAME_OR_OBJECT:
             return found if callable(found) or type(found).__module__.startswith("torch.") else value
@@ -258,16 +283,21 @@ class Resolved(click.ParamType):
         if param is not None and param.name in ctx.obj.bound:
             # The body of the cell gives this argument; the word is a name, whatever in the notebook has the same.
             return value
+        if self.kind is Kind.REGISTRABLE:
+            return namespace.get(value, value)
         return found if self.accepts(found) else value
 
     def accepts(self, value: Any) -> bool:
         """Say whether a notebook's object is what this kind means; a mere namesake of a model is not."""
+        if self.kind is Kind.RUN:
+            return api.subjects.has_run(value)
         if self.kind is Kind.REFERENCE:
             return api.subjects.is_versioned(value)
         return (
             api.subjects.is_module(value)
             or api.subjects.is_run(value)
-            or (self.kind is Kind.MODEL and api.subjects.is_versioned(value))
+            or (self.kind is Kind.TRAINABLE and api.subjects.is_builder(value))
+            or (self.kind is Kind.MODEL and (api.subjects.is_versioned(value) or api.subjects.is_endpoint(value)))
         )
 
 
@@ -289,8 +319,25 @@ def evaluated(text: str, namespace: dict[str, Any]) -> Any:
     except SyntaxError as error:
         raise UsageError(
             f"'{text}' is not an expression.",
-            hint="Write it as in a cell; spaces are fine inside brackets: %maas predict digits X[:3, 0]",
+            hint="Write it as in a cell; spaces are fine inside brackets: X[:3, 0], or a text as ['so it is']",
         ) from error
+
+
+def is_path(text: str, namespace: dict[str, Any]) -> bool:
+    """Say whether a word means a file or a folder: it is there, or looks like one, and is no variable."""
+    word = re.match(r"\w*", text)
+    if (word is not None and word[0] in namespace) or any(character in text for character in "()[],"):
+        return False
+    path = Path(text).expanduser()
+    return path.exists() or path.suffix in (".csv", ".parquet", ".json", ".jsonl")
+
+
+def value_or_word(text: str, namespace: dict[str, Any]) -> Any:
+    """Evaluate an expression of the notebook; what is none, such as a mere word, is returned as it is."""
+    try:
+        return evaluated(text, namespace)
+    except UsageError:
+        return text
 
 
 def from_json(text: str) -> Any:

@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 from IPython.core.inputtransformer2 import TransformerManager
+from IPython.core.interactiveshell import InteractiveShell
+from tokenizers import Tokenizer, models, pre_tokenizers
 
 from maas_jupyter import api, verbs
 
@@ -47,6 +49,38 @@ def test_every_call_that_is_shown_has_a_verb_and_options_that_exist(line):
 def test_the_python_of_the_readme_is_python():
     for block in re.findall(r"```python\n(.*?)```", README, re.S):
         ast.parse(TransformerManager().transform_cell(block))
+
+
+def test_the_example_of_raw_input_runs(own_home, tmp_path, monkeypatch):
+    transformers = pytest.importorskip("transformers")
+    (block,) = (block for block in re.findall(r"```python\n(.*?)```", README, re.S) if "package_text" in block)
+    (line,) = re.findall(r"^maas (register .*)", README, re.M)
+    monkeypatch.chdir(tmp_path)
+    words = sorted({word for text in re.findall(r'"([^"]+)"', block) for word in text.split()})
+    tokenizer = Tokenizer(
+        models.WordLevel({word: index for index, word in enumerate(["[PAD]", "[UNK]", *words])}, "[UNK]")
+    )
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    transformers.PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, pad_token="[PAD]", unk_token="[UNK]"
+    ).save_pretrained("my-model")
+    config = transformers.BertConfig(
+        vocab_size=tokenizer.get_vocab_size(), hidden_size=16, num_hidden_layers=1, num_attention_heads=2,
+        intermediate_size=16, num_labels=2,
+    )  # fmt: skip
+    transformers.BertForSequenceClassification(config).save_pretrained("my-model")
+    shell = InteractiveShell()
+    try:
+        InteractiveShell._instance = shell
+        shell.run_line_magic("load_ext", "maas_jupyter")
+        result = shell.run_cell(block.replace("%maas predict", "answer = %maas predict"))
+        assert result.success, result.error_in_exec
+        answer = shell.user_ns["answer"]
+        assert set(answer.labels) <= {"good", "bad"}
+        assert answer.scores.shape == (2, 2)
+    finally:
+        InteractiveShell.clear_instance()
+    assert verbs.run(shlex.split(line), verbs.Session(program="maas")).version == "2"
 
 
 def test_the_commands_of_the_readme_exist():

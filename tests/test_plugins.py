@@ -32,7 +32,7 @@ def test_what_is_not_installed_is_a_sentence(monkeypatch, tmp_path):
 
 def test_a_package_adds_parts_by_entry_points(monkeypatch):
     found = EntryPoint("theirs", "json:dumps", "maas_jupyter.optimizer")
-    monkeypatch.setattr(plugins, "entry_points", lambda group: [found] if group == found.group else [])
+    monkeypatch.setattr("importlib.metadata.entry_points", lambda group: [found] if group == found.group else [])
     plugins.available.cache_clear()
     try:
         assert plugins.load("optimizer", "theirs")({}) == "{}"

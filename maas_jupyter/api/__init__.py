@@ -6,8 +6,11 @@ nothing heavy; each verb imports what it needs.
 
 from maas_jupyter.api import subjects
 from maas_jupyter.api.connections import connect, disconnect, serve, targets
+from maas_jupyter.api.evaluation import compare, evaluate
+from maas_jupyter.api.explanation import explain
 from maas_jupyter.api.optimization import quantize
-from maas_jupyter.api.registry import alias, models, register, runs
+from maas_jupyter.api.registry import alias, models, register
+from maas_jupyter.api.runs import attach, interrupt, runs
 from maas_jupyter.api.serving import (
     endpoints,
     history,
@@ -20,17 +23,23 @@ from maas_jupyter.api.serving import (
     stop,
     unpublish,
 )
-from maas_jupyter.api.training import evaluate, train
+from maas_jupyter.api.training import train
+from maas_jupyter.api.tuning import tune
 
 #: In the order of a model's life.
 VERBS = (
     train,
+    tune,
     evaluate,
+    compare,
+    explain,
     quantize,
     register,
     alias,
     models,
     runs,
+    attach,
+    interrupt,
     publish,
     promote,
     rollback,

@@ -11,7 +11,7 @@ from maas_jupyter.api.subjects import ask_all, connections
 from maas_jupyter.errors import UsageError
 
 if TYPE_CHECKING:
-    from maas_jupyter.targets import TargetList, TargetStatus
+    from maas_jupyter.targets import Notice, TargetList, TargetStatus
 
 
 def connect(name: str, url: str, *, token_env: str, ca_file: str | None = None, insecure: bool = False) -> TargetStatus:
@@ -54,7 +54,7 @@ def connect(name: str, url: str, *, token_env: str, ca_file: str | None = None, 
     return status
 
 
-def disconnect(name: str) -> TargetList:
+def disconnect(name: str) -> Notice:
     """Forget a connected server; what it serves goes on.
 
     Parameters
@@ -64,16 +64,18 @@ def disconnect(name: str) -> TargetList:
 
     Returns
     -------
-    TargetList
-        What is left.
+    Notice
+        What was done.
 
     Raises
     ------
     NotFound
         If no server of that name is connected.
     """
-    connections().remove(name)
-    return targets()
+    from maas_jupyter.targets import Notice
+
+    url = connections().remove(name).url
+    return Notice(f"{name} is no longer connected; what it serves at {url} goes on.")
 
 
 def targets() -> TargetList:
@@ -120,8 +122,8 @@ def serve(
     threads : int
         Threads that compute one run in each worker; 0 shares the cores out.
     token_file : str
-        File with the tokens, lines of ROLE NAME TOKEN with the role predict or admin; by default one is made in the
-        home.
+        File with the tokens, lines of ROLE NAME TOKEN with the role predict or admin; made if it does not exist.
+        Without it there is one token, in server.json of the home, new at each start.
     tls_cert : str
         Certificate chain, PEM.
     tls_key : str
@@ -132,7 +134,9 @@ def serve(
     Raises
     ------
     UsageError
-        In a notebook: a server in a cell would end with the kernel.
+        If an option cannot be; and in a notebook: a server in a cell would end with the kernel.
+    Unavailable
+        If another server has the home, or a port cannot be had.
     """
     changed = {name: value for name, value in locals().items() if value != (serve.__kwdefaults__ or {})[name]}
     ipython = sys.modules.get("IPython")
@@ -147,5 +151,4 @@ def serve(
     from maas_jupyter.serving.options import ServerOptions
     from maas_jupyter.serving.supervisor.process import serve as run
 
-    if status := run(ServerOptions(**{"home": str(config.current().server_home), **changed})):
-        sys.exit(status)
+    run(ServerOptions(**{"home": str(config.current().server_home), **changed}))

@@ -5,14 +5,14 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING, Annotated, Any
 
-from maas_jupyter.api.subjects import ask_all, open_registry, open_target, to_endpoint, to_name, to_target, to_version
+from maas_jupyter.api.subjects import ask_all, open_registry, open_target, published, to_endpoint, to_version
 from maas_jupyter.arguments import EndpointArgument, Kind, ReferenceArgument
 from maas_jupyter.errors import MaasError, Unavailable, UsageError
 
 if TYPE_CHECKING:
     from maas_jupyter.monitoring import EndpointMetrics
-    from maas_jupyter.targets import Endpoint, EndpointList, History, Prediction
-    from maas_jupyter.targets.endpoint import LogLines
+    from maas_jupyter.targets import Endpoint, EndpointList, History, Notice, Prediction
+    from maas_jupyter.targets.logs import LogLines
 
 
 def publish(
@@ -21,11 +21,13 @@ def publish(
     to: str | None = None,
     canary: int | None = None,
     shadow: bool = False,
+    require_passed: bool = False,
     reason: str = "",
 ) -> Endpoint:
     """Publish a registered version as an endpoint, up and warm when this returns.
 
-    It takes all traffic of its name in one step; with --canary a share of it, with --shadow a copy.
+    It takes all traffic of its name in one step; with --canary a share of it, with --shadow a copy. What is served is
+    always a registered version, so that it can be named, and gone back to: a bundle is registered first.
 
     Parameters
     ----------
@@ -37,6 +39,8 @@ def publish(
         Share of the traffic in percent, 1 to 99, beside the version that serves.
     shadow : bool
         Give it a copy of the traffic and compare its answers, without returning them.
+    require_passed : bool
+        Refuse a version that has not passed its gates (%maas evaluate --require) the last time it was judged.
     reason : str
         Why, for the history.
 
@@ -52,6 +56,12 @@ def publish(
         If a canary or a shadow is asked for and nothing serves beside it.
     BundleError
         If the bundle is damaged or does not load; what served before goes on serving.
+    Unavailable
+        If the server does not answer, or cannot be started.
+    UsageError
+        If the share cannot be, or the model is not registered; the hint says how to.
+    GateError
+        If it has not passed its gates and that is demanded.
     """
     if canary is not None and not 1 <= canary <= 99:
         raise UsageError(f"--canary {canary} is no share of the traffic.", hint="Give a percentage from 1 to 99.")
@@ -62,6 +72,10 @@ def publish(
     target = open_target(to)
     registry = open_registry()
     version = to_version(model, registry)
+    if require_passed:
+        from maas_jupyter.registry import require_verdict
+
+        require_verdict(version)
     # The server starts while the bundle is fetched and verified.
     target.prepare()
     try:
@@ -96,7 +110,8 @@ def promote(model: EndpointArgument, *, reason: str = "", on: str | None = None)
     Conflict
         If it has neither a canary nor a shadow.
     """
-    return to_target(model, on).promote(to_name(model), reason=reason)
+    with published(model, on) as (target, name):
+        return target.promote(name, reason=reason)
 
 
 def rollback(model: EndpointArgument, *, reason: str = "", on: str | None = None) -> Endpoint:
@@ -122,10 +137,11 @@ def rollback(model: EndpointArgument, *, reason: str = "", on: str | None = None
     Conflict
         If nothing else served before.
     """
-    return to_target(model, on).rollback(to_name(model), reason=reason)
+    with published(model, on) as (target, name):
+        return target.rollback(name, reason=reason)
 
 
-def unpublish(model: EndpointArgument, *, reason: str = "", on: str | None = None) -> EndpointList:
+def unpublish(model: EndpointArgument, *, reason: str = "", on: str | None = None) -> Notice:
     """Stop serving a model; its history stays.
 
     Parameters
@@ -139,17 +155,16 @@ def unpublish(model: EndpointArgument, *, reason: str = "", on: str | None = Non
 
     Returns
     -------
-    EndpointList
-        What is left there.
+    Notice
+        What was done.
 
     Raises
     ------
     NotFound
         If nothing of that name is published.
     """
-    target = to_target(model, on)
-    target.unpublish(to_name(model), reason=reason)
-    return target.endpoints()
+    with published(model, on) as (target, name):
+        return target.unpublish(name, reason=reason)
 
 
 def history(model: EndpointArgument, *, on: str | None = None) -> History:
@@ -171,7 +186,8 @@ def history(model: EndpointArgument, *, on: str | None = None) -> History:
     NotFound
         If nothing of that name was ever published there.
     """
-    return to_target(model, on).history(to_name(model))
+    with published(model, on) as (target, name):
+        return target.history(name)
 
 
 def predict(model: EndpointArgument, inputs: Annotated[Any, Kind.VALUE], *, on: str | None = None) -> Prediction:
@@ -181,8 +197,11 @@ def predict(model: EndpointArgument, inputs: Annotated[Any, Kind.VALUE], *, on: 
     ----------
     model : str or Endpoint
         Name of the endpoint, or a reference to one of the versions behind it.
-    inputs : array-like
-        Rows, first axis the rows; in a terminal JSON, such as '[[0.1, 0.2], [0.3, 0.4]]'.
+    inputs : array-like, DataFrame, dict, list of dict, str, bytes or Path
+        The rows. An array, first axis the rows; for a model with several inputs a dict with one array for each. A
+        table: a DataFrame, a dict of columns or a list of rows as dicts; bare rows where all columns are numbers or all
+        are texts. Texts: one or a list. Files: bytes, a Path, or a list. In a terminal JSON, such as
+        '[[0.1, 0.2], [0.3, 0.4]]'.
     on : str
         Where it is published: a target's name; local by default.
 
@@ -224,7 +243,7 @@ def endpoints() -> EndpointList:
 
 
 def metrics(name: EndpointArgument, *, on: str | None = None) -> EndpointMetrics:
-    """Show what an endpoint has done since its server started: requests, errors, latency.
+    """Show what an endpoint and each of its versions have done since their server started.
 
     Parameters
     ----------
@@ -240,11 +259,14 @@ def metrics(name: EndpointArgument, *, on: str | None = None) -> EndpointMetrics
     from maas_jupyter.monitoring import endpoint_metrics
 
     endpoint = to_endpoint(name, on)
-    return endpoint_metrics(endpoint.name, endpoint.metrics_text())
+    text = endpoint.metrics_text()
+    return endpoint_metrics(endpoint.name, text, endpoint.refresh().traffic)
 
 
-def logs(name: EndpointArgument, *, lines: int = 20, on: str | None = None) -> LogLines:
-    """Show the last lines of the log of an endpoint's server.
+def logs(name: Annotated[Any, Kind.ENDPOINT] = None, *, lines: int = 20, on: str | None = None) -> LogLines:
+    """Show the last lines of a server's log, of one endpoint where it is named.
+
+    Whole it is in the server's home, one JSON object in a line: on this machine ~/.maas/server/server.log.
 
     Parameters
     ----------
@@ -258,12 +280,18 @@ def logs(name: EndpointArgument, *, lines: int = 20, on: str | None = None) -> L
     Returns
     -------
     LogLines
-        A list of str.
+        A list of str, the lines as JSON.
     """
+    if lines < 1:
+        raise UsageError(f"--lines {lines} shows nothing.", hint="Give 1 or more.")
+    if name is None:
+        from maas_jupyter.targets.logs import LogLines
+
+        return LogLines(open_target(on).logs(lines))
     return to_endpoint(name, on).logs(lines)
 
 
-def stop(name: Annotated[Any, Kind.ENDPOINT] = None, *, on: str | None = None) -> EndpointList:
+def stop(name: Annotated[Any, Kind.ENDPOINT] = None, *, on: str | None = None) -> Notice:
     """Stop an endpoint; without a name, stop the local server.
 
     A stopped server comes back, with its models, at the next publish; an endpoint that is stopped by its name does not.
@@ -277,14 +305,15 @@ def stop(name: Annotated[Any, Kind.ENDPOINT] = None, *, on: str | None = None) -
 
     Returns
     -------
-    EndpointList
-        What is left there.
+    Notice
+        What was done.
 
     Raises
     ------
     NotFound
         If nothing of that name is published.
     """
-    target = to_target(name, on)
-    target.stop(None if name is None else to_name(name))
-    return target.endpoints()
+    if name is None:
+        return open_target(on).stop()
+    with published(name, on) as (target, model):
+        return target.stop(model)

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import inspect
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from maas_jupyter import config, plugins
-from maas_jupyter.errors import NotFound, UsageError, nearest
+from maas_jupyter.errors import InvalidInput, NotFound, UsageError, nearest
+from maas_jupyter.schema import MANIFEST_NAME
 
 if TYPE_CHECKING:
     from torch import nn
@@ -24,6 +28,15 @@ def open_registry() -> Registry:
     from maas_jupyter.registry import Registry
 
     return Registry(config.current())
+
+
+def open_complete_registry() -> Registry:
+    """Return the registry, told first what runs of this machine could not tell it while it was away."""
+    from maas_jupyter.registry import send_unsent
+
+    registry = open_registry()
+    send_unsent(config.current().home_path, registry)
+    return registry
 
 
 T = TypeVar("T")
@@ -83,12 +96,36 @@ def to_endpoint(endpoint: Any, on: str | None) -> Endpoint:
     if is_endpoint(endpoint):
         found: Endpoint = endpoint
         return found
-    return open_target(on).endpoint(to_name(endpoint))
+    with published(endpoint, on) as (target, name):
+        return target.endpoint(name)
 
 
 def to_target(endpoint: Any, on: str | None) -> Target:
     """Return the target that a verb means: the one that is named, else the one where the endpoint is published."""
     return open_target(on or (endpoint.target if is_endpoint(endpoint) else None))
+
+
+@contextmanager
+def published(endpoint: Any, on: str | None) -> Iterator[tuple[Target, str]]:
+    """Give the target that a verb means and the model's name; where that is not there, say where else it is.
+
+    Raises
+    ------
+    NotFound
+        If the model is not published there; the hint names the targets that have it.
+    """
+    target, name = to_target(endpoint, on), to_name(endpoint)
+    try:
+        yield target, name
+    except NotFound as error:
+        having = [
+            each.target for found in ask_all(lambda other: other.endpoints()) for each in found if each.name == name
+        ]
+        if not having or target.name in having:
+            raise
+        options = " or ".join(f"--on {each}" for each in having)
+        hint = f"It is published on {' and '.join(having)}: add {options}"
+        raise NotFound(error.message, hint=hint) from error
 
 
 def to_name(model: Any) -> str:
@@ -114,10 +151,41 @@ def is_module(value: Any) -> bool:
     return torch is not None and isinstance(value, torch.nn.Module)
 
 
+def is_builder(value: Any) -> bool:
+    """Say whether a value is a function or a class that may make modules."""
+    return (
+        callable(value)
+        and not is_module(value)
+        and (inspect.isfunction(value) or inspect.ismethod(value) or inspect.isclass(value))
+    )
+
+
 def is_run(value: Any) -> bool:
     """Say whether a value is a run, without importing torch."""
     training = sys.modules.get("maas_jupyter.training")
     return training is not None and isinstance(value, training.Run)
+
+
+def has_run(value: Any) -> bool:
+    """Say whether a value is a run, or the registry's record of one."""
+    return type(value).__name__ in ("Run", "RunRecord") and hasattr(value, "run_id")
+
+
+def is_packaged(value: Any) -> bool:
+    """Say whether a value is a bundle, or what packaging returns."""
+    return type(value).__module__.startswith("maas_jupyter.") and type(value).__name__ in ("Bundle", "Packaged")
+
+
+def is_registrable(value: Any) -> bool:
+    """Say whether a value can be registered: a module, a run or a bundle."""
+    return is_module(value) or is_run(value) or is_packaged(value)
+
+
+def holds_bundle(folder: Any) -> bool:
+    """Say whether a path is that of a folder with a bundle."""
+    with suppress(OSError, ValueError):  # what cannot be a path
+        return isinstance(folder, str | Path) and (Path(folder).expanduser() / MANIFEST_NAME).is_file()
+    return False
 
 
 def to_module(model: Any) -> nn.Module:
@@ -139,13 +207,23 @@ def to_version(model: Any, registry: Registry) -> ModelVersion:
     from maas_jupyter.registry import ModelVersion
 
     if isinstance(model, str):
-        return registry.resolve(model)
+        try:
+            return registry.resolve(model)
+        except (InvalidInput, NotFound) as error:
+            if holds_bundle(model):
+                raise _unregistered(f"The bundle in the folder {model}", model) from error
+            raise
     if isinstance(model, ModelVersion):
         return model
     version = getattr(model, "version", None)
     if isinstance(version, ModelVersion):
         return version
-    raise UsageError(
-        f"This {type(model).__name__} is not registered.",
-        hint="Register it: %maas register VARIABLE --name MODEL --data ROWS",
+    if isinstance(model, Path):
+        raise _unregistered(f"The bundle in the folder {model}" if holds_bundle(model) else f"'{model}'", model)
+    raise _unregistered(f"This {type(model).__name__}", "VARIABLE", "" if is_packaged(model) else " --data ROWS")
+
+
+def _unregistered(what: str, model: object, options: str = "") -> UsageError:
+    return UsageError(
+        f"{what} is not registered.", hint=f"Register it first: %maas register {model} --name MODEL{options}"
     )

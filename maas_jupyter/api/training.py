@@ -1,69 +1,133 @@
-"""Training and evaluating: ``train`` and ``evaluate``."""
+"""Training: ``train``."""
 
 from __future__ import annotations
 
-import tempfile
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from maas_jupyter import config, plugins
-from maas_jupyter.api.registry import as_labels, register_module
-from maas_jupyter.api.subjects import is_module, is_run, open_registry, to_module, to_version
-from maas_jupyter.arguments import DataArgument, Kind, ModelArgument, ModuleArgument, NameOrObject
-from maas_jupyter.errors import MaasError, UsageError
+from maas_jupyter.api.registry import as_labels, register_prepared
+from maas_jupyter.api.subjects import is_run, open_complete_registry
+from maas_jupyter.arguments import DataArgument, Kind, NameOrObject, RunArgument, TrainableArgument, ValueOrWord
+from maas_jupyter.errors import Conflict, MaasError, UsageError
 
 if TYPE_CHECKING:
-    from maas_jupyter.evaluation import Evaluation
-    from maas_jupyter.registry import Registry, Tracker
-    from maas_jupyter.training import Run
+    from maas_jupyter.training import Checkpoint, Run
 
 
 def train(
-    model: ModuleArgument,
+    model: TrainableArgument,
     *,
     data: DataArgument,
     val: DataArgument = None,
-    epochs: int = 10,
-    batch_size: int = 32,
-    lr: float = 1e-3,
+    target: str | None = None,
+    text: str | None = None,
+    task: str | None = None,
+    params: ValueOrWord = None,
+    epochs: int | None = None,
+    steps: int | None = None,
+    batch_size: int | None = None,
+    lr: float | None = None,
     loss: NameOrObject = None,
-    optimizer: NameOrObject = "adam",
+    optimizer: NameOrObject = None,
+    schedule: NameOrObject = None,
+    warmup: float | None = None,
+    patience: int | None = None,
+    watch: str | None = None,
+    clip: float | None = None,
+    accumulate: int | None = None,
+    precision: str | None = None,
+    class_weights: ValueOrWord = None,
+    tokenizer: ValueOrWord = None,
+    max_length: int | None = None,
+    image_size: int | None = None,
+    lora: str | None = None,
     name: str | None = None,
     labels: DataArgument = None,
-    seed: int = 0,
+    seed: int | None = None,
     device: str | None = None,
+    checkpoint_seconds: float | None = None,
+    resume: RunArgument = None,
+    background: bool = False,
     source: Annotated[str | None, Kind.SOURCE] = None,
 ) -> Run:
-    """Train a torch module; with a name, register the result.
+    """Train a model on any form of data; with a name, register what will be served.
 
-    Interrupting it (the notebook's stop button) keeps a checkpoint and returns the run as interrupted.
+    Interrupting it (the notebook's stop button) keeps a checkpoint and returns the run as interrupted. With validation
+    rows the module has the weights of its best epoch at the end; those of the last one are in the checkpoint.
 
     Parameters
     ----------
-    model : torch.nn.Module
-        The module; it is trained in place.
-    data : (X, y), Dataset or DataLoader
-        Training rows. Integer targets mean classification, floats regression.
-    val : (X, y), Dataset or DataLoader
-        Validation rows, scored after every epoch.
+    model : torch.nn.Module, callable or str
+        A module or a model of transformers, trained in place; a function that makes one from hyper-parameters (its
+        arguments features and classes are answered by the data); or the folder or hub id of a model of transformers.
+    data : (X, y), DataFrame, texts, images, Dataset, DataLoader or path
+        Training rows; of a table the columns that the model may use, and the target. What is done to them (numbers
+        standardised, categories encoded, texts tokenized) becomes a part of the model that is served.
+    val : the same, or float
+        Validation rows, scored after every epoch; or the share of the training rows that is taken for them, such as
+        0.2, drawn by the seed, each class evenly.
+    target : str
+        The table's column to predict.
+    text : str
+        The table's column of texts.
+    task : str
+        classification, regression or text-generation; seen in the targets by default.
+    params : dict or str
+        Hyper-parameters for a function that makes the module: hidden=64 dropout=0.1
     epochs : int
-        Passes over the data.
+        Passes over the data; 10 by default.
+    steps : int
+        Optimizer steps instead of epochs.
     batch_size : int
-        Rows per step; a DataLoader keeps its own.
+        Rows per step, 32 by default; a DataLoader keeps its own.
     lr : float
-        Learning rate of an optimizer given by name.
+        Learning rate of an optimizer given by name; 1e-3 by default.
     loss : str or callable
         cross_entropy, nll, mse, l1, huber, or a function of (output, targets).
-    optimizer : str or torch.optim.Optimizer
-        adam, adamw, sgd, rmsprop, or an optimizer of the module's parameters.
+    optimizer : str, torch.optim.Optimizer or callable
+        adam (the default), adamw, sgd, rmsprop, adagrad, nadam, adamax, an optimizer of the module's parameters, or a
+        function that makes one from them.
+    schedule : str, LRScheduler or callable
+        constant (the default), linear, cosine, onecycle, step, plateau, a torch scheduler, or a function that makes
+        one from the optimizer.
+    warmup : float
+        Steps in which the learning rate grows from 0; below 1 a share of the training.
+    patience : int
+        Stop when the watched metric has not improved for as many epochs.
+    watch : str
+        val_loss (the default where there are validation rows), loss, accuracy, val_accuracy, mae or val_mae.
+    clip : float
+        Largest norm of the gradient.
+    accumulate : int
+        Batches whose gradients make one step; 1 by default.
+    precision : str
+        fp32 (the default), bf16 or fp16, where the device gains from it.
+    class_weights : str or list of float
+        balanced, or a weight for each class: 1,2.5,1
+    tokenizer : tokenizer or str
+        For texts: a fast tokenizer, a tokenizer.json, a folder or a hub id; that of a loaded model by default.
+    max_length : int
+        The most tokens of a text.
+    image_size : int
+        Pixels that images are resized to, on both sides; the size of the rows by default.
+    lora : str
+        Train low-rank adapters of a causal language model instead of all its weights: r=8,alpha=16,dropout=0.05
     name : str
         Register the trained model under this name.
     labels : list of str or int
         A name for each class, in the order of the model's outputs.
     seed : int
-        Orders the rows and drives dropout.
+        Orders the rows and drives dropout, 0 by default: the same seed on the same machine gives the same weights.
     device : str
-        cpu, cuda, cuda:1, ...; the best one there is by default.
+        cpu, cuda, cuda:1, mps; the best one there is by default.
+    checkpoint_seconds : float
+        Least time between two checkpoints on the way; 10 by default.
+    resume : Run or str
+        Go on with an earlier run: a run, the beginning of its id, or last. Options that are not given are the run's;
+        the result is the one of a run without a break.
+    background : bool
+        Return at once and train in a thread: run.wait(), run.stop(). Cells that draw random numbers of torch meanwhile
+        change the result.
     source : str
         Code that is kept with the run.
 
@@ -76,147 +140,136 @@ def train(
     ------
     InvalidInput
         If the data does not fit the model, or labels lie outside its classes.
+    TrainingError
+        If the loss becomes NaN or infinite, or the memory is used up.
     ExportError
         If it was trained but cannot be registered; the trained run is kept.
     Unavailable
         If the registry does not answer.
     """
-    from maas_jupyter.data import as_data
-    from maas_jupyter.registry.tracking import Tracker
+    from maas_jupyter.pretrained import is_language_model
     from maas_jupyter.schema import check_name
-    from maas_jupyter.training import Run, TrainingPlan, fit
-    from maas_jupyter.training.checkpoint import save_checkpoint
+    from maas_jupyter.training import Asked, TrainingOptions, TrainingPlan, take_in
+    from maas_jupyter.training.intake import chosen
+    from maas_jupyter.training.job import TrainingJob
+    from maas_jupyter.training.resume import resumed_options
 
-    if epochs < 1 or batch_size < 1:
-        raise UsageError("--epochs and --batch-size are at least 1.", hint="Leave them out for 10 and 32.")
-    module = to_module(model)
+    given = {
+        "epochs": epochs,
+        "steps": steps,
+        "batch_size": batch_size,
+        "lr": lr,
+        "loss": loss,
+        "optimizer": optimizer,
+        "schedule": schedule,
+        "warmup": warmup,
+        "patience": patience,
+        "watch": watch,
+        "clip": clip,
+        "accumulate": accumulate,
+        "precision": precision,
+        "class_weights": as_class_weights(class_weights),
+        "seed": seed,
+        "device": device,
+        "checkpoint_seconds": checkpoint_seconds,
+    }
+    given = {option: value for option, value in given.items() if value is not None}
+    home = config.current().home_path
+    checkpoint = None if resume is None else _checkpoint(resume)
+    options = TrainingOptions(**given) if checkpoint is None else resumed_options(checkpoint, given)
     if name is not None:
         check_name(name)
-    rows, held_out = as_data(data, name="data"), None if val is None else as_data(val, name="val")
-    registry = open_registry()
-    plan = TrainingPlan.make(module, rows, loss=loss, optimizer=optimizer, lr=lr, device=device)
-    class_labels = as_labels(labels, plan.classes)
-    title = name or type(module).__name__
-    params = {
-        "model": type(module).__name__,
-        "parameters": sum(parameter.numel() for parameter in module.parameters()),
-        "epochs": epochs,
-        "batch_size": batch_size,
-        "lr": plan.optimizer.param_groups[0]["lr"],
-        "optimizer": type(plan.optimizer).__name__,
-        "loss": getattr(plan.loss, "__name__", type(plan.loss).__name__),
-        "seed": seed,
-        "device": str(plan.device),
-        "rows": rows.rows,
-    }
-    tracker = Tracker(registry, title, params, {"maas.verb": "train"})
-    view = plugins.load("view", "training")(title)
-    observer = _TrackedEpochs(tracker)
-    try:
-        status, history, seconds = fit(
-            module,
-            rows,
-            plan,
-            val=held_out,
-            epochs=epochs,
-            batch_size=batch_size,
-            seed=seed,
-            observers=[view, observer],
+    asked = Asked(
+        target=target,
+        text=text,
+        task=task,
+        labels=as_labels(labels, None),
+        tokenizer=model.tokenizer if tokenizer is None and is_run(model) else tokenizer,
+        max_length=max_length,
+        image_size=image_size,
+        lora=lora,
+        params=as_params(params),
+        seed=options.seed,
+    )
+    meant = chosen(model.model if is_run(model) else model, task)
+    if name is not None and is_language_model(meant):
+        raise UsageError(
+            "A language model cannot be registered: no runtime serves it yet.",
+            hint="Leave --name out; run.save(FOLDER) keeps it as transformers loads it.",
         )
-        folder = config.current().home_path / "runs" / tracker.run_id
-        checkpoint = save_checkpoint(module, folder, epoch=len(history))
-        if source:
-            (folder / "source.py").write_text(source, encoding="utf-8")
-        tracker.log_files(folder, "training")
-    except BaseException:
-        tracker.end("FAILED")
-        raise
-    tracker.end("FINISHED" if status == "finished" else "KILLED")
-    run = Run(tracker.run_id, title, status, module, history, epochs, seconds, checkpoint)
-    if tracker.warning:
-        run.warnings.append(f"not everything was written to the registry: {tracker.warning}")
-    if name is not None and status == "finished":
+    subject = take_in(meant, data, val, asked)
+    registry = open_complete_registry()
+    plan = TrainingPlan.make(
+        subject.module, subject.data, options, val=subject.val, task=subject.task, classes=subject.classes
+    )
+    title = name or (checkpoint.state.run.name if checkpoint else subject.name)
+    job = TrainingJob.make(registry, home, title, subject, plan, options, resume=checkpoint, source=source)
+    run = job.run
+    view = plugins.load("view", "training")(title)
+
+    def work() -> None:
+        job.train([view])
+        if name is None or run.status not in ("finished", "stopped_early"):
+            return
         try:
-            run.version = register_module(registry, run, rows, held_out, plan.task, class_labels, name, run.run_id)
+            run.version = register_prepared(registry, run, subject.required(), subject.held_out, name, run.run_id)
         except KeyboardInterrupt:
             run.warnings.append(f"interrupted before it was registered: %maas register run --name {name} --data train")
         except MaasError as error:
-            kept = f"The training is kept: run {run.run_id[:8]}, weights in {checkpoint}, and in the module itself."
+            kept = f"The training is kept: run {run.run_id[:8]}, weights in {run.checkpoint}, and in the module itself."
             raise type(error)(error.message, hint=f"{error.hint} {kept}".strip()) from error
+
+    if background:
+        run.in_background(work)
+    else:
+        work()
     return run
 
 
-def evaluate(model: ModelArgument, *, data: DataArgument) -> Evaluation:
-    """Evaluate a model: accuracy, precision, recall, F1 and the confusion matrix.
-
-    A registered model is evaluated as it will be served, and the result is logged to its run.
-
-    Parameters
-    ----------
-    model : str, torch.nn.Module, Run or ModelVersion
-        What to evaluate.
-    data : (X, y), Dataset or DataLoader
-        Rows with targets.
-
-    Returns
-    -------
-    Evaluation
+def as_params(params: Any) -> dict[str, Any]:
+    """Return hyper-parameters as a dict: ``hidden=64 dropout=0.1``.
 
     Raises
     ------
-    NotFound
-        If there is no such model.
-    InvalidInput
-        If the data does not fit the model, or labels lie outside its classes.
+    UsageError
+        If they do not parse, or name more than one value.
     """
-    from maas_jupyter.data import as_data
-    from maas_jupyter.evaluation import evaluate_bundle, evaluate_module
+    if params is None or isinstance(params, dict):
+        return dict(params or {})
+    from maas_jupyter.tuning.space import Choice, parse_space
 
-    rows = as_data(data, name="data")
-    run_id: str | None
-    if is_module(model) or is_run(model):
-        subject = model.name if is_run(model) else type(model).__name__
-        evaluation = evaluate_module(to_module(model), rows, subject=subject)
-        run_id = model.run_id if is_run(model) else None
-        registry = open_registry() if run_id else None
-    else:
-        registry = open_registry()
-        version = to_version(model, registry)
-        evaluation = evaluate_bundle(registry.fetch(version), rows, subject=version.reference)
-        run_id = version.run_id
-    if registry is not None and run_id is not None:
-        _log_evaluation(registry, run_id, evaluation)
-    return evaluation
+    try:
+        space = parse_space(str(params))
+    except UsageError as error:
+        message = error.message.replace("The search space does", "The hyper-parameters do", 1)
+        raise UsageError(message, hint="Write them as hidden=64 dropout=0.1, or name a dict.") from error
+    found = {}
+    for dimension in space:
+        if not isinstance(dimension, Choice) or len(dimension.options) != 1:
+            raise UsageError(f"'{dimension}' is more than one value.", hint="To search, use %maas tune.")
+        found[dimension.name] = dimension.options[0]
+    return found
 
 
-class _TrackedEpochs:
-    """Writes every epoch's metrics to the run."""
+def _checkpoint(run: Any) -> Checkpoint:
+    """Return the checkpoint of the run that is meant."""
+    from maas_jupyter.training import Checkpoint
+    from maas_jupyter.training.resume import find_run
 
-    def __init__(self, tracker: Tracker) -> None:
-        self._tracker = tracker
-
-    def update(self, progress: Any, *, final: bool = False) -> None:
-        pass
-
-    def epoch(self, metrics: dict[str, float]) -> None:
-        values = {name: value for name, value in metrics.items() if name != "epoch"}
-        self._tracker.log(values, step=int(metrics["epoch"]))
+    folder = find_run(config.current().home_path, run)
+    state = folder.read()
+    if state is not None and state.status == "training":
+        raise Conflict(f"Run {folder.run_id[:8]} goes on.", hint=f"Stop it first: %maas interrupt {folder.run_id[:8]}")
+    return Checkpoint(folder.path)
 
 
-def _log_evaluation(registry: Registry, run_id: str, evaluation: Evaluation) -> None:
-    import time
-
-    import msgspec
-
-    from maas_jupyter.evaluation.figures import confusion_figure
-
-    now = time.time_ns() // 1_000_000
-    registry.log_metrics(run_id, [(f"eval_{name}", value, now, 0) for name, value in evaluation.metrics.items()])
-    with tempfile.TemporaryDirectory(prefix="maas-") as scratch:
-        folder = Path(scratch)
-        report = {"subject": evaluation.subject, "rows": evaluation.rows, "metrics": evaluation.metrics}
-        report["classes"] = evaluation.classes
-        (folder / "evaluation.json").write_bytes(msgspec.json.format(msgspec.json.encode(report), indent=2))
-        if evaluation.confusion is not None:
-            confusion_figure(evaluation).savefig(folder / "confusion_matrix.png", dpi=110)
-        registry.log_files(run_id, folder, "evaluation")
+def as_class_weights(weights: Any) -> Any:
+    """Read ``1,2.5,1`` as numbers."""
+    if not isinstance(weights, str) or weights == "balanced":
+        return weights
+    try:
+        return [float(word) for word in weights.split(",")]
+    except ValueError as error:
+        raise UsageError(
+            f"'{weights}' are no class weights.", hint="Write balanced, or a number for each class: 1,2.5,1"
+        ) from error

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 import time
+from collections.abc import Iterable
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from IPython.core.completer import CompletionContext, SimpleCompletion, SimpleMatcherResult, context_matcher
@@ -13,6 +15,7 @@ if TYPE_CHECKING:
 
 _LINE = re.compile(r"^\s*(?:[\w.,\s\[\]]+=\s*)?%{1,2}maas\s+(?P<words>.*)$")
 _FRESH_SECONDS = 3.0
+_MOST_RUNS = 20
 
 
 @context_matcher(identifier="maas_jupyter.magics.completion", priority=60)
@@ -53,6 +56,8 @@ def _candidates(done: list[str], fragment: str) -> list[str]:
         return [*sorted(option for option in options if option not in used), "--help"]
     place = _positionals(done[1:], options)
     positional = [argument for argument in arguments if argument.positional]
+    if positional and positional[-1].variadic:
+        place = min(place, len(positional) - 1)
     return _values(positional[place]) if place < len(positional) else sorted(options)
 
 
@@ -74,23 +79,32 @@ def _values(argument: Argument) -> list[str]:
     from maas_jupyter.arguments import Kind
 
     if argument.name == "method":
-        return sorted(plugins.available("optimizer"))
+        return sorted(plugins.available("explainer" if argument.type is str else "optimizer"))
     if argument.name in ("to", "on"):
         return _targets()
-    if argument.name in ("loss", "optimizer"):
-        from maas_jupyter.training.plan import LOSSES, OPTIMIZERS
+    if argument.name in ("loss", "optimizer", "schedule"):
+        from maas_jupyter.training.losses import LOSSES
+        from maas_jupyter.training.optimizers import OPTIMIZERS
+        from maas_jupyter.training.schedule import SHAPES
 
-        return [*(LOSSES if argument.name == "loss" else OPTIMIZERS), *_variables()]
+        names: dict[str, Iterable[str]] = {"loss": LOSSES, "optimizer": OPTIMIZERS, "schedule": SHAPES}
+        return [*names[argument.name], *_variables()]
     match argument.kind:
         case Kind.MODULE:
             return _subjects()
+        case Kind.TRAINABLE:
+            return sorted({*_subjects(), *_builders()})
+        case Kind.REGISTRABLE:
+            return _registrables()
         case Kind.MODEL:
             return _subjects() + _references()
         case Kind.REFERENCE:
             return _references()
+        case Kind.RUN:
+            return _runs()
         case Kind.ENDPOINT:
             return _endpoints()
-        case Kind.DATA | Kind.VALUE | Kind.NAME_OR_OBJECT:
+        case Kind.DATA | Kind.VALUE | Kind.VALUE_OR_WORD | Kind.NAME_OR_OBJECT:
             return _variables()
     return []
 
@@ -113,6 +127,20 @@ def _subjects() -> list[str]:
         name
         for name, value in _user_variables().items()
         if (is_module(value) or is_run(value)) and not name.startswith("_")
+    )
+
+
+def _builders() -> list[str]:
+    from maas_jupyter.api.subjects import is_builder
+
+    return [name for name, value in _user_variables().items() if is_builder(value) and not name.startswith("_")]
+
+
+def _registrables() -> list[str]:
+    from maas_jupyter.api.subjects import is_registrable
+
+    return sorted(
+        name for name, value in _user_variables().items() if is_registrable(value) and not name.startswith("_")
     )
 
 
@@ -147,6 +175,17 @@ def _references() -> list[str]:
             _remembered.references = []
         _remembered.at = time.monotonic()
     return _remembered.references
+
+
+def _runs() -> list[str]:
+    """List runs of the notebook and ids of this machine's, newest first; a key press does not ask the registry."""
+    from maas_jupyter import config
+    from maas_jupyter.api.subjects import has_run
+    from maas_jupyter.runs import run_folders
+
+    folders = islice(run_folders(config.current().home_path), _MOST_RUNS)
+    variables = [name for name, value in _user_variables().items() if has_run(value) and not name.startswith("_")]
+    return [*sorted(variables), "last", *(folder.run_id[:8] for folder in folders)]
 
 
 def _targets() -> list[str]:

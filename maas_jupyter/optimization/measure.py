@@ -10,7 +10,7 @@ import numpy as np
 
 from maas_jupyter.bundle import Bundle
 from maas_jupyter.data import Batch, Data
-from maas_jupyter.evaluation import evaluate_bundle
+from maas_jupyter.evaluation import score_bundle
 from maas_jupyter.evaluation.predict import Predictor, bundle_inputs, loaded
 from maas_jupyter.optimization.comparison import Measurement
 from maas_jupyter.serving.servable import Servable
@@ -48,7 +48,7 @@ def measure(bundles: list[Bundle], data: Data, *, batch_size: int) -> list[Measu
     measured = []
     for bundle, output, (single, batches) in zip(bundles, outputs, speeds, strict=True):
         # R2 needs more than one row; without it no candidate can pass.
-        metric = evaluate_bundle(bundle, data, subject="candidate").metrics.get(METRICS[task], float("nan"))
+        metric = score_bundle(bundle, data, subject="candidate").get(METRICS[task], float("nan"))
         measured.append(
             Measurement(
                 size=bundle.manifest.size,

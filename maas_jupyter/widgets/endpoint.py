@@ -8,21 +8,27 @@ from maas_jupyter.widgets import html
 
 if TYPE_CHECKING:
     from maas_jupyter.monitoring import EndpointMetrics
+    from maas_jupyter.monitoring.scrape import VersionMetrics
     from maas_jupyter.targets import Endpoint, EndpointList, Prediction
+    from maas_jupyter.targets.logs import LogLines
 
 _TONES = {"ready": "good", "loading": "plain", "stopped": "plain", "failed": "bad", "unavailable": "bad"}
+_LEVELS = {"debug": "plain", "info": "plain", "warning": "warn"}
 _MOST_ROWS = 10
 
 
 def render_endpoint(endpoint: Endpoint) -> dict[str, Any]:
-    """Draw one endpoint and how to call it."""
+    """Draw one endpoint, when it was so, and how to call it."""
+    from maas_jupyter.targets.endpoint import moment
+
     title = f"<b>{html.text(endpoint.name)}</b> {_state(endpoint)} on {html.text(endpoint.target)}"
     calls = "".join(
         f"<details><summary>{label}</summary><pre>{html.text(code)}</pre></details>"
         for label, code in (("curl", endpoint.curl), ("Python client", endpoint.python_client))
         if code
     )
-    markup = f"<div>{title}</div>{_traffic(endpoint)}<div>{html.text(endpoint.url)}</div>{calls}"
+    seen = f'<div style="opacity:.7">as of {moment(endpoint.seen)}</div>'
+    markup = f"<div>{title}</div>{_traffic(endpoint)}<div>{html.text(endpoint.url)}</div>{calls}{seen}"
     return html.bundle(markup, repr(endpoint))
 
 
@@ -34,13 +40,15 @@ def render_endpoints(endpoints: EndpointList) -> dict[str, Any]:
         [
             f"<b>{html.text(endpoint.name)}</b>",
             html.text(endpoint.target),
-            _state(endpoint),
+            html.badge(endpoint.state, _TONES[endpoint.state]),
             _traffic(endpoint),
             html.text(endpoint.url),
+            "" if endpoints.in_common(endpoint) else html.text(endpoint.reason),
         ]
         for endpoint in endpoints
     ]
-    return html.bundle(html.table(["endpoint", "target", "state", "versions", "URL"], rows), repr(endpoints))
+    once = "".join(f"<div>{html.text(reason)}</div>" for reason in endpoints.said_once())
+    return html.bundle(html.table(["endpoint", "target", "state", "versions", "URL", ""], rows) + once, repr(endpoints))
 
 
 def render_metrics(metrics: EndpointMetrics) -> dict[str, Any]:
@@ -55,7 +63,29 @@ def render_metrics(metrics: EndpointMetrics) -> dict[str, Any]:
         *latencies,
         memory,
     ]
-    return html.bundle(html.table(headers, [row], numbers=range(1, 8)), repr(metrics))
+    versions = _versions(metrics.versions) if len(metrics.versions) > 1 else ""
+    return html.bundle(html.table(headers, [row], numbers=range(1, 8)) + versions, repr(metrics))
+
+
+def _versions(versions: list[VersionMetrics]) -> str:
+    """Draw each version's part of the traffic, and how a shadow's answers compared."""
+    from maas_jupyter.monitoring.scrape import compared
+
+    rows = []
+    for row in versions:
+        share = "" if row.share is None else f"{html.bar(row.share)} {row.share:.0%}"
+        numbers = [
+            f"{row.requests_total:,}",
+            "" if row.requests_per_second is None else f"{row.requests_per_second:,.3g}",
+            f"{row.errors_total:,}",
+            _milliseconds(row.p50_ms),
+            _milliseconds(row.p95_ms),
+        ]
+        if row.shadow:
+            share, numbers = "shadow", [""] * len(numbers)
+        rows.append([html.text(row.version), share, *numbers, compared(row.shadow) if row.shadow else ""])
+    headers = ["version", "traffic", "requests", "per second", "errors", "p50", "p95", ""]
+    return html.table(headers, rows, numbers=range(2, 7))
 
 
 def render_prediction(prediction: Prediction) -> dict[str, Any]:
@@ -74,6 +104,20 @@ def render_prediction(prediction: Prediction) -> dict[str, Any]:
     more = f"<div>and {len(labels) - _MOST_ROWS:,} more rows</div>" if len(labels) > _MOST_ROWS else ""
     markup = html.heading(prediction.endpoint, note) + html.table(["row", "label", "score", ""], rows, numbers=(0, 2))
     return html.bundle(markup + more, repr(prediction))
+
+
+def render_logs(lines: LogLines) -> dict[str, Any]:
+    """Draw one row for each line."""
+    rows = [
+        [
+            f"{entry.time:%Y-%m-%d %H:%M:%S}" if entry.time else "",
+            html.badge(entry.level, _LEVELS.get(entry.level, "bad")) if entry.level else "",
+            html.text(entry.event) + (f"<pre>{html.text(entry.traceback)}</pre>" if entry.traceback else ""),
+        ]
+        for entry in lines.entries
+    ]
+    markup = html.table(["time", "level", ""], rows) if rows else html.text(repr(lines))
+    return html.bundle(markup, repr(lines))
 
 
 def _shown_rows(prediction: Prediction) -> int:

@@ -9,7 +9,7 @@ from typing import Any
 
 _CELL = "padding:2px 12px 2px 0;text-align:{align};vertical-align:top;white-space:nowrap"
 _NOTE = "padding:2px 12px 2px 0;text-align:left;vertical-align:top;white-space:normal;min-width:12em"
-_TONES = {"good": "#1a7f37", "bad": "#cf222e", "warn": "#9a6700", "plain": "#57606a"}
+_TONES = {"good": "#1a7f37", "bad": "#cf222e", "warn": "#9a6700", "info": "#0969da", "plain": "#57606a"}
 
 
 def text(value: Any) -> str:
@@ -38,7 +38,7 @@ def table(headers: Sequence[str], rows: Iterable[Sequence[str]], *, numbers: Seq
         "<tr>" + "".join(f'<td style="{style}">{cell}</td>' for cell, style in zip(row, styles, strict=True)) + "</tr>"
         for row in rows
     )
-    return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+    return f'<table style="color:inherit"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'
 
 
 def heading(title: str, note: str = "") -> str:

@@ -6,12 +6,14 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from maas_jupyter.widgets import html
+from maas_jupyter.widgets.training import TONES, seconds, words
 
 if TYPE_CHECKING:
-    from maas_jupyter.registry import ModelList, ModelVersion, RunList
+    from maas_jupyter.registry import ModelList, ModelVersion, RunList, RunRecord
 
 #: What a list of runs shows of their metrics.
 _METRICS = ("loss", "accuracy", "val_loss", "val_accuracy", "eval_accuracy", "r2")
+_FEW_METRICS = 4
 _HEADERS = ["version", "aliases", "task", "precision", "size", "measured", "from", "registered"]
 
 
@@ -34,22 +36,39 @@ def render_models(models: ModelList) -> dict[str, Any]:
 
 
 def render_runs(runs: RunList) -> dict[str, Any]:
-    """Draw tracked runs."""
+    """Draw tracked runs, those under way with their progress."""
     if not runs:
         return html.bundle(html.text(repr(runs)), repr(runs))
-    tones = {"finished": "good", "running": "plain", "interrupted": "warn", "failed": "bad"}
     rows = [
         [
-            html.text(run.run_id[:8]),
+            f"<code>{html.text(run.run_id[:8])}</code>",
             html.text(run.name),
-            html.badge(run.status, tones.get(run.status, "plain")),
+            html.badge(words(run.status), TONES.get(run.status, "plain")),
+            _progress(run),
             _moment(run.started),
-            "" if run.duration is None else f"{run.duration:.1f} s",
-            html.text(", ".join(f"{name} {run.metrics[name]:.4f}" for name in _METRICS if name in run.metrics)),
+            "" if run.duration is None else seconds(run.duration),
+            html.text(_metrics(run)),
         ]
         for run in runs
     ]
-    return html.bundle(html.table(["run", "name", "status", "started", "took", ""], rows, numbers=(4,)), repr(runs))
+    headers = ["run", "name", "status", "progress", "started", "took", ""]
+    return html.bundle(html.table(headers, rows, numbers=(5,)), repr(runs))
+
+
+def _progress(run: RunRecord) -> str:
+    state = run.state
+    if state is None:
+        return ""
+    if state.status == "training":
+        left = "" if state.remaining is None else f", {seconds(state.remaining)} left"
+        return f"{html.bar(state.fraction)} {html.text(run.progress)}{left}"
+    best = "" if state.best is None else f", best {state.best.epoch}"
+    return html.text(f"{state.epoch} of {state.epochs} epochs{best}")
+
+
+def _metrics(run: RunRecord) -> str:
+    names = [name for name in _METRICS if name in run.metrics] or sorted(run.metrics)[:_FEW_METRICS]
+    return ", ".join(f"{name} {run.metrics[name]:.4f}" for name in names)
 
 
 def _row(version: ModelVersion) -> list[str]:

@@ -17,9 +17,14 @@ class Surface:
     """
 
     def __init__(self) -> None:
-        self._handle = _display_handle()
+        self._handle = display_handle()
         self._shown = -float("inf")
         self._drawn = False
+
+    @property
+    def rich(self) -> bool:
+        """Whether a front end shows more than lines."""
+        return self._handle is not None
 
     def show(self, draw: Callable[[], dict[str, Any]], line: str, *, final: bool = False) -> None:
         """Show a picture, or let it pass if one was shown a moment ago.
@@ -40,22 +45,34 @@ class Surface:
         if self._handle is None:
             _show_line(line, final=final)
             return
-        if self._drawn:
-            self._handle.update(draw(), raw=True)
-        else:
-            self._handle.display(draw(), raw=True)
+        bundle, drawn = draw(), self._drawn
+        # Noted before: an interrupt that comes while it is shown must not make a second output of it.
         self._drawn = True
+        if drawn:
+            self._handle.update(bundle, raw=True)
+        else:
+            self._handle.display(bundle, raw=True)
 
 
-def _display_handle() -> Any:
+def display_handle() -> Any:
     """Return a display handle where a front end can replace an output; None in a terminal."""
-    ipython = sys.modules.get("IPython")
-    shell = ipython.get_ipython() if ipython is not None else None
-    if shell is None or not hasattr(shell, "kernel"):
+    if _kernel_shell() is None:
         return None
     from IPython.display import DisplayHandle
 
     return DisplayHandle()
+
+
+def cell_number() -> int | None:
+    """Return the number of the cell that runs now; None in a terminal."""
+    shell = _kernel_shell()
+    return None if shell is None else int(shell.execution_count)
+
+
+def _kernel_shell() -> Any:
+    ipython = sys.modules.get("IPython")
+    shell = ipython.get_ipython() if ipython is not None else None
+    return shell if hasattr(shell, "kernel") else None
 
 
 def _show_line(line: str, *, final: bool) -> None:

@@ -8,7 +8,7 @@ from maas_jupyter.widgets import html
 
 if TYPE_CHECKING:
     from maas_jupyter.schema import HistoryEntry
-    from maas_jupyter.targets import History, TargetList, TargetStatus
+    from maas_jupyter.targets import History, Notice, TargetList, TargetStatus
 
 _TONES = {"ready": "good", "stopped": "plain", "unavailable": "bad"}
 _ACTIONS = {"publish": "good", "promote": "good", "rollback": "warn", "unpublish": "warn"}
@@ -40,6 +40,11 @@ def _table(targets: list[TargetStatus]) -> str:
         for target in targets
     ]
     return html.table(["target", "state", "URL", "token in", "may", "models", ""], rows, numbers=(5,))
+
+
+def render_notice(notice: Notice) -> dict[str, Any]:
+    """Draw the line."""
+    return html.bundle(html.text(notice), repr(notice))
 
 
 def render_history(history: History) -> dict[str, Any]:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import pydoc
+import signal
 import sys
 from pathlib import Path
 
@@ -12,6 +15,7 @@ from models import mlp, wine
 
 import maas_jupyter
 from maas_jupyter.errors import Conflict, NotFound, Unauthorized, Unavailable, UsageError
+from maas_jupyter.serving.record import read_record
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "targets"))
 
@@ -92,7 +96,9 @@ def test_a_canary_is_promoted_and_taken_back(run, fail):
     assert [entry.reason for entry in history] == ["the first", "", "it is better", ""]
     shadow = run("publish served/2 --shadow")
     assert [row.version for row in shadow.traffic if row.shadow] == ["2"]
-    assert run("unpublish served --reason 'no more'") == []
+    done = run("unpublish served --reason 'no more'")
+    assert "served is no longer published on local; its history stays: %maas history served" in repr(done)
+    assert done._repr_mimebundle_()["text/plain"] == repr(done)
     assert run("history served")[-1].reason == "no more"
     assert isinstance(fail("unpublish served"), NotFound)
 
@@ -106,7 +112,7 @@ def test_a_canary_of_nothing(fail):
     assert isinstance(fail("publish served --canary 10"), Conflict)
 
 
-def test_a_server_elsewhere(run, fail, connected, home):
+def test_a_server_elsewhere(run, fail, connected, server):
     assert (connected.name, connected.state, connected.role) == ("gpu", "ready", "admin")
     assert [each.name for each in run("targets")] == ["local", "gpu"]
     assert run("publish served@champion --to gpu").target == "gpu"
@@ -118,11 +124,69 @@ def test_a_server_elsewhere(run, fail, connected, home):
     assert len(run("promote served --on gpu").traffic) == 1
     assert len(run("rollback served --on gpu").traffic) == 2
     assert [entry.by for entry in run("history served --on gpu")] == ["ann"] * 4
-    assert isinstance(fail("predict served X[:2]"), NotFound)  # not on this machine
+    for line in ("predict served X[:2]", "metrics served", "logs served", "stop served", "promote served"):
+        error = fail(line)  # not on this machine
+        assert isinstance(error, NotFound)
+        assert error.hint == "It is published on gpu: add --on gpu"
     assert "--on gpu" in fail("stop --on gpu").hint
-    assert run("unpublish served --on gpu") == []
-    assert [each.name for each in run("disconnect gpu")] == ["local"]
-    assert isinstance(fail("disconnect gpu"), NotFound)
+    assert "%maas history served --on gpu" in repr(run("unpublish served --on gpu"))
+    done = run("disconnect gpu")
+    assert repr(done) == f"gpu is no longer connected; what it serves at {server.url} goes on."
+    assert [each.name for each in run("targets")] == ["local"]
+    error = fail("disconnect gpu")
+    assert isinstance(error, NotFound)
+    assert "%maas connect" in error.hint
+
+
+def test_a_model_that_is_published_here_and_asked_for_elsewhere(run, fail, connected):
+    run("publish served/1")
+    assert fail("predict served X[:2] --on gpu").hint == "It is published on local: add --on local"
+    run("publish served/1 --to gpu")
+    assert run("predict served X[:2] --on gpu").version == "1"
+    assert "add --on" not in fail("predict served/9 X[:2]").hint
+    run("unpublish served --on gpu")
+    run("stop served")
+
+
+def test_the_log_is_readable(run, connected):
+    run("publish served/1")
+    run("publish served/1 --to gpu")
+    for line in ("logs served", "logs served --on gpu", "logs", "logs --on gpu"):
+        shown = repr(run(line))
+        assert "model served version 1 loaded in" in shown
+        assert '{"' not in shown
+    assert "listening on" in repr(run("logs --lines 1000"))
+    assert "listening on" not in repr(run("logs served --lines 1000"))
+    assert len(run("logs --lines 2")) == 2
+    run("unpublish served --on gpu")
+    run("stop served")
+
+
+@pytest.mark.parametrize("lines", ["0", "-1"])
+def test_no_lines_of_the_log(fail, lines):
+    assert isinstance(fail(f"logs --lines={lines}"), UsageError)
+
+
+def test_what_is_gone_says_how_it_comes_back(run, fail, connected, home):
+    run("publish served/1")
+    run("publish served/2 --to gpu")
+    run("unpublish served")
+    run("unpublish served --on gpu")
+    for line in ("rollback served", "promote served", "predict served X[:2]", "metrics served", "unpublish served"):
+        assert "Serve it again: %maas publish served/1" in fail(line).hint
+        assert "Serve it again: %maas publish served/2 --to gpu" in fail(f"{line} --on gpu").hint
+    run("publish served/2")
+    os.kill(read_record(home / "server").pid, signal.SIGKILL)
+    for line in ("predict served X[:2]", "metrics served"):
+        error = fail(line)
+        assert "'served' is published, but the local model server does not run" in error.message
+        assert error.hint == "Start it with all that it served: %maas publish served/2"
+    (endpoint,) = run("endpoints")
+    assert endpoint.state == "unavailable"
+    assert endpoint.reason.endswith(error.hint)
+    run(error.hint.partition("%maas ")[2])
+    assert run("predict served X[:2]").version == "2"
+    run("stop served")
 
 
 def test_an_endpoint_object_knows_its_target(shell, run, connected):
@@ -130,7 +194,7 @@ def test_an_endpoint_object_knows_its_target(shell, run, connected):
     assert run("predict held X[:2]").endpoint == "served"
     assert run("metrics held").requests_total >= 1
     assert run("history held").target == "gpu"
-    assert run("stop held") == []
+    assert "no longer published on gpu" in repr(run("stop held"))
 
 
 def test_one_server_that_does_not_answer_hides_no_other(run, home, connected, server):
@@ -164,8 +228,13 @@ def test_one_server_that_does_not_answer_hides_no_other(run, home, connected, se
         ("connect gpu URL", UsageError, "--token-env is missing", "%maas connect --help"),
         ("connect gpu URL --token-env NOT_SET", UsageError, "--token-env", "NOT_SET"),
         ("connect local URL --token-env GPU_TOKEN", UsageError, "'local'", "another name"),
-        ("connect gpu https://127.0.0.1:1 --token-env GPU_TOKEN", Unavailable, "does not answer", "%maas targets"),
-        ("connect gpu URL --token-env WRONG --ca-file CA", Unauthorized, "token", ""),
+        (
+            "connect gpu https://127.0.0.1:1 --token-env GPU_TOKEN",
+            Unavailable,
+            "connection was refused",
+            "Nothing listens",
+        ),
+        ("connect gpu URL --token-env WRONG --ca-file CA", Unauthorized, "the token that WRONG holds", "WRONG"),
         ("serve --port 8443 --insecure", UsageError, "in a cell", "maas serve --port=8443 --insecure"),
         ("serve", UsageError, "in a cell", "maas serve"),
         ("promote nothing_here", NotFound, "nothing_here", ""),
@@ -226,7 +295,9 @@ def test_targets_and_endpoints_are_completed(shell, connected):
 
 
 def test_the_verb_and_the_package_share_their_name(home, models, server, monkeypatch, shell, connected):
-    import maas_jupyter.targets  # from now on the attribute is the package
+    import maas_jupyter.targets
+    from maas_jupyter.targets import Endpoint
 
     assert [each.name for each in maas_jupyter.targets()] == ["local", "gpu"]
-    assert maas_jupyter.targets.Endpoint is maas_jupyter.Endpoint
+    assert Endpoint is maas_jupyter.Endpoint
+    assert "List where models can be published" in pydoc.render_doc(maas_jupyter.targets)
