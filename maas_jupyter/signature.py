@@ -138,7 +138,12 @@ def conform(X: Any, signature: Signature) -> dict[str, np.ndarray]:
     expected = {spec.name: spec for spec in signature.inputs}
     given = _by_name(X, expected)
     _check_names(given, expected)
-    return {name: _fit_one(given[name], spec, in_table=len(expected) > 1) for name, spec in expected.items()}
+    arrays = {name: _fit_one(given[name], spec, in_table=len(expected) > 1) for name, spec in expected.items()}
+    if all(spec.shape == [-1] for spec in signature.inputs) and len({len(array) for array in arrays.values()}) > 1:
+        # A single value would be taken for all rows.
+        lengths = ", ".join(f"'{name}' {len(array)}" for name, array in [*arrays.items()][:_SHOWN])
+        raise InvalidInput(f"The columns are not equally long: {lengths}.", hint="Give a value of each for every row.")
+    return arrays
 
 
 # -- which value is of which input ------------------------------------------------------------------------------------
@@ -271,20 +276,34 @@ def _cast(array: np.ndarray, spec: TensorSpec) -> np.ndarray:
     wanted = np.dtype(NUMPY_DTYPES[spec.datatype])
     if array.dtype == wanted:
         return array
-    problem = InvalidInput(
-        f"Input '{spec.name}' expects {spec.datatype}, given is {array.dtype} with values that do not fit.",
-        hint=f"Convert it first: X.astype({wanted.name!r}).",
-    )
+    if not array.size:
+        return np.zeros(array.shape, wanted)
+    given = array
     if array.dtype.kind == "O":
         array = _without_missing(array, spec, wanted)
     if array.dtype.kind not in "biuf":
-        raise problem
+        unfit = np.array([not isinstance(value, int | float | np.number | np.bool_) for value in given.flat])
+        hint = f"Convert it to numbers, as the model was trained on: .astype({wanted.name!r})."
+        raise _unfit(given, unfit, spec, hint)
     with np.errstate(over="ignore", invalid="ignore"):
         cast = array.astype(wanted)
     kept = np.isfinite(cast) == np.isfinite(array) if wanted.kind == "f" else cast == array
     if not kept.all():
-        raise problem
+        raise _unfit(given, ~kept.ravel(), spec, f"Convert it first: X.astype({wanted.name!r}).")
     return cast
+
+
+def _unfit(array: np.ndarray, unfit: np.ndarray, spec: TensorSpec, hint: str) -> InvalidInput:
+    """Return the error that names the first of the values that do not fit."""
+    first = int(unfit.argmax())
+    value = array.flat[first]
+    value = value.item() if isinstance(value, np.generic) else value
+    row = first // math.prod(array.shape[1:])
+    return InvalidInput(
+        f"Input '{spec.name}' expects {spec.datatype}, given is {array.dtype} with values that do not fit, such as "
+        f"{value!r:.80} in row {row}.",
+        hint=hint,
+    )
 
 
 def _without_missing(array: np.ndarray, spec: TensorSpec, wanted: np.dtype) -> np.ndarray:

@@ -104,8 +104,13 @@ def test_bare_rows_where_the_order_is_plain():
         ([*ROWS, {**ROWS[0], "sizes": 1}], TABLE, "Row 2: .*unknown: 'sizes'", "Leave out 'sizes'"),
         (pandas.DataFrame([[1, 2]], columns=["size", "size"]), TABLE, "same name", "'size'"),
         ({**COLUMNS, "color": ["red", 7]}, TABLE, "Row 1 of input 'color' expects a text.*int", r"astype\(str\)"),
-        ({**COLUMNS, "size": ["1", "2"]}, TABLE, "Input 'size' expects FP32", "Convert"),
-        ({**COLUMNS, "size": [1, "2"]}, TABLE, "Input 'size' expects FP32", "Convert"),
+        ({**COLUMNS, "size": ["1", "2"]}, TABLE, "Input 'size' expects FP32.*such as '1' in row 0", "Convert"),
+        ({**COLUMNS, "size": [1, "2"]}, TABLE, "Input 'size' expects FP32.*such as '1' in row 0", "Convert"),
+        ({**COLUMNS, "size": pandas.to_datetime(["2020-01-01", "2020-01-02"])}, TABLE, "2020.* in row 0", "trained on"),
+        ({**COLUMNS, "size": [1, {}]}, TABLE, "such as {} in row 1", "Convert"),
+        ({**COLUMNS, "size": [1, 1e300]}, TABLE, r"such as 1e\+300 in row 1", "astype"),
+        ([[1, 2], [3, 0.5]], Signature([TensorSpec("n", "INT64", [-1, 2])], []), "such as 0.5 in row 1", "astype"),
+        ({**COLUMNS, "color": ["red"]}, TABLE, "not equally long: 'size' 2, 'weight' 2, 'color' 1", "every"),
         (["a", None], TEXT, "Row 1 of input 'text' has no value", "Leave"),
         ([1.5], TEXT, "Row 0 of input 'text' expects a text", "astype"),
         ([["a"]], TEXT, r"shape \(rows,\), given is \(1, 1\)", ""),
@@ -171,6 +176,11 @@ def test_files_as_bytes_and_as_paths(tmp_path):
     assert conform([content, path, "dGV4dA=="], TEXT)["text"].tolist() == [content, content, "dGV4dA=="]
     with pytest.raises(InvalidInput, match=r"none\.png cannot be read: No such file"):
         conform(tmp_path / "none.png", TEXT)
+
+
+def test_no_rows_are_the_servers_to_refuse():
+    for empty in ([], np.array([], dtype=str), np.array([], dtype="M8[s]"), pandas.Series([], dtype=object)):
+        assert conform({"width": empty, "height": empty}, NUMBERS)["width"].dtype == np.float32
 
 
 def test_a_text_that_names_a_file_stays_a_text():

@@ -21,7 +21,7 @@ from maas_jupyter.api.subjects import (
     to_version,
 )
 from maas_jupyter.arguments import DataArgument, ReferenceArgument, RegistrableArgument
-from maas_jupyter.errors import BundleError, InvalidInput, UsageError
+from maas_jupyter.errors import BundleError, InvalidInput, MaasError, UsageError
 
 if TYPE_CHECKING:
     from maas_jupyter.bundle import Bundle
@@ -252,6 +252,18 @@ def _bundle(model: Any) -> Bundle | None:
         ) from error
 
 
+def _require_that_it_loads(bundle: Bundle) -> None:
+    from maas_jupyter.serving.servable import Servable
+
+    try:
+        Servable.load(bundle).unload()
+    except MaasError as error:
+        raise type(error)(
+            f"The bundle in {bundle.folder} cannot be registered, since it cannot be served: {error.message}",
+            hint=error.hint,
+        ) from error
+
+
 def _register_bundle(bundle: Bundle, name: str, data: Any, labels: Any) -> ModelVersion:
     if labels is not None:
         raise UsageError(
@@ -260,6 +272,8 @@ def _register_bundle(bundle: Bundle, name: str, data: Any, labels: Any) -> Model
     manifest = bundle.manifest
     registry = open_registry()
     with progress(f"register {name}") as step:
+        step("loading it as the server will")
+        _require_that_it_loads(bundle)
         metrics = dict(manifest.measurements)
         if data is not None:
             from maas_jupyter.data import as_source

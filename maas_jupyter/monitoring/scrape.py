@@ -123,12 +123,14 @@ class EndpointCounts(dict[str, VersionCounts]):
     def since(self, earlier: EndpointCounts) -> EndpointCounts:
         """Return what was counted after ``earlier``.
 
-        A total that became smaller means that the server restarted and counts from zero again; everything that it has
-        counted then is new. A version that is gone was withdrawn, which says nothing of the others.
+        A version whose total became smaller counts from zero again, because its server restarted, or because it was
+        withdrawn and published again; everything that it has counted then is new. Neither says anything of the others.
         """
-        if not all(counts.grown_from(earlier.of(version)) for version, counts in self.items()):
-            return self
-        return EndpointCounts({version: counts.since(earlier.of(version)) for version, counts in self.items()})
+        new = EndpointCounts()
+        for version, counts in self.items():
+            before = earlier.of(version)
+            new[version] = counts.since(before) if counts.grown_from(before) else counts
+        return new
 
 
 @dataclass(frozen=True)

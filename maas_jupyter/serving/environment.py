@@ -17,6 +17,8 @@ _ALLOCATOR = {
     "MALLOC_TRIM_THRESHOLD_": str(64 * 2**20),
     "MALLOC_MMAP_THRESHOLD_": str(32 * 2**20),
 }
+#: onnxruntime would report its sessions to its maker, from a thread and over a database that no fork may inherit.
+_NO_REPORTS = {"ORT_DISABLE_TELEMETRY": "1"}
 
 
 def child_environment(*, without: Iterable[str] = ()) -> dict[str, str]:
@@ -27,7 +29,7 @@ def child_environment(*, without: Iterable[str] = ()) -> dict[str, str]:
     without : iterable of str
         Variables that are none of its business.
     """
-    environment = {**os.environ, **_ALLOCATOR, "PYTHONSAFEPATH": "1", "PYTHONUNBUFFERED": "1"}
+    environment = {**os.environ, **_ALLOCATOR, **_NO_REPORTS, "PYTHONSAFEPATH": "1", "PYTHONUNBUFFERED": "1"}
     for name in without:
         environment.pop(name, None)
     root = Path(maas_jupyter.__file__).parent.parent

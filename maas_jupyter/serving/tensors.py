@@ -1,7 +1,8 @@
 """The Open Inference Protocol's JSON tensors to numpy and back.
 
 Decoding is strict, because a value that is silently bent gives a wrong answer: numbers in quotes, ``true`` for a
-number, ``null``, fractions for integers and values beyond the datatype's range are all refused. BYTES are UTF-8
+number, fractions for integers and values beyond the datatype's range are all refused, and so is ``null``, but for a
+table's column of floating point, one number per row, where it is a missing number: NaN in memory. BYTES are UTF-8
 strings in JSON and ``object`` arrays of ``str`` in memory.
 """
 
@@ -9,6 +10,7 @@ from __future__ import annotations
 
 import math
 import struct
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Annotated, Any
 
@@ -52,6 +54,8 @@ _ELEMENTS: dict[str, Any] = {
     "FP64": float,
     "BYTES": str,
 }
+#: What can miss numbers.
+_MAY_MISS = ("FP16", "FP32", "FP64")
 
 
 class JsonTensor(Struct, omit_defaults=True):
@@ -69,8 +73,8 @@ class JsonTensor(Struct, omit_defaults=True):
 
 
 @lru_cache(maxsize=len(_ELEMENTS) * (MAX_RANK + 1))
-def _decoder(datatype: str, depth: int) -> msgspec.json.Decoder[Any]:
-    kind: Any = _ELEMENTS[datatype]
+def _decoder(datatype: str, depth: int, nulls: bool) -> msgspec.json.Decoder[Any]:
+    kind: Any = float | None if nulls else _ELEMENTS[datatype]
     for _ in range(depth):
         kind = list[kind]
     return msgspec.json.Decoder(kind)
@@ -87,7 +91,9 @@ def _depth(raw: memoryview) -> int:
     return depth
 
 
-def decode_values(raw: msgspec.Raw | bytes, datatype: str, depth: int, *, where: str) -> np.ndarray:
+def decode_values(
+    raw: msgspec.Raw | bytes, datatype: str, depth: int, *, where: str, shape: Sequence[int] = ()
+) -> np.ndarray:
     """Decode nested JSON lists.
 
     Parameters
@@ -100,6 +106,8 @@ def decode_values(raw: msgspec.Raw | bytes, datatype: str, depth: int, *, where:
         Number of list levels; 0 for one element.
     where : str
         Start of the error message: what is being decoded, and what is expected.
+    shape : sequence of int
+        The tensor's: one of a single axis and of floating point may hold ``null`` for NaN.
 
     Returns
     -------
@@ -111,16 +119,17 @@ def decode_values(raw: msgspec.Raw | bytes, datatype: str, depth: int, *, where:
     InvalidInput
         If the text is not such a list or an element does not fit the datatype.
     """
+    nulls = len(shape) == 1 and datatype in _MAY_MISS
     if depth and len(raw) > _LONG_BYTES and datatype not in ("BOOL", "BYTES"):
-        long = _decode_long(bytes(raw), datatype, depth, where=where)
+        long = _decode_long(bytes(raw), datatype, depth, where, nulls)
         if long is not None:
             return long
-    return _decode_whole(raw, datatype, depth, where)
+    return _decode_whole(raw, datatype, depth, where, nulls)
 
 
-def _decode_whole(raw: msgspec.Raw | bytes, datatype: str, depth: int, where: str) -> np.ndarray:
+def _decode_whole(raw: msgspec.Raw | bytes, datatype: str, depth: int, where: str, nulls: bool) -> np.ndarray:
     try:
-        values = _decoder(datatype, depth).decode(raw)
+        values = _decoder(datatype, depth, nulls).decode(raw)
         with np.errstate(over="ignore"):
             array = np.array(values, dtype=NUMPY_DTYPES[datatype])
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
@@ -131,18 +140,18 @@ def _decode_whole(raw: msgspec.Raw | bytes, datatype: str, depth: int, where: st
         raise InvalidInput(f"{where}: the nested lists have unequal lengths.") from error
     if array.ndim != depth:
         raise InvalidInput(f"{where}: the nested lists have unequal lengths.")
-    if array.dtype.kind == "f" and not np.isfinite(array).all():
+    if array.dtype.kind == "f" and np.isinf(array).any():
         raise InvalidInput(f"{where}: a value is beyond the range of {datatype}.")
     return array
 
 
-def _decode_long(raw: bytes, datatype: str, depth: int, *, where: str) -> np.ndarray | None:
+def _decode_long(raw: bytes, datatype: str, depth: int, where: str, nulls: bool) -> np.ndarray | None:
     """Decode a long list of numbers in pieces; None where it holds something else, which is wrong.
 
     Python objects for all numbers at once would take ten times the memory of the text, and keep all other threads
     waiting while they are made.
     """
-    brackets = raw.translate(None, _NUMBERS)
+    brackets = (raw.replace(b"null", b"") if nulls else raw).translate(None, _NUMBERS)
     if brackets.translate(None, b"[],"):
         return None
     shape = _shape(brackets, depth, where)
@@ -152,7 +161,7 @@ def _decode_long(raw: bytes, datatype: str, depth: int, *, where: str) -> np.nda
     while start <= len(flat):
         end = flat.find(b",", start + _PIECE_BYTES)
         end = len(flat) if end < 0 else end
-        piece = _decode_whole(b"[%b]" % flat[start:end], datatype, 1, where)
+        piece = _decode_whole(b"[%b]" % flat[start:end], datatype, 1, where, nulls)
         array[filled : filled + piece.size] = piece
         filled += piece.size
         start = end + 1
@@ -219,7 +228,7 @@ def decode_tensor(tensor: JsonTensor) -> np.ndarray:
         raise InvalidInput(f"{where}: data must be flat or nested {len(shape)} deep, but it is nested {depth} deep.")
     if depth > MAX_RANK:
         raise InvalidInput(f"{where}: data is nested {depth} deep.")
-    array = decode_values(tensor.data, tensor.datatype, max(depth, 1), where=where)
+    array = decode_values(tensor.data, tensor.datatype, max(depth, 1), where=where, shape=shape)
     count = math.prod(shape)
     if array.size != count:
         raise InvalidInput(f"{where}: the shape asks for {count} values, but data holds {array.size}.")

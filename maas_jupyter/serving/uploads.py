@@ -71,13 +71,14 @@ class Uploads:
             If the manifest was not sent yet or does not name the file.
         """
         if name == MANIFEST_NAME:
-            for folder in (self._store.path(digest), self.files(digest)):
+            for folder in self._folders(digest):
                 with contextlib.suppress(FileNotFoundError):
                     size = (folder / MANIFEST_NAME).stat().st_size
                     return UploadState(size, size, True)
             return UploadState(0, 0, False)
         size = self._entry(digest, name).size
-        if self._store.has(digest) or (self.files(digest) / name).is_file():
+        # In the order in which a commit moves it, here as elsewhere: who looks misses nothing then.
+        if (self.files(digest) / name).is_file() or self._store.has(digest):
             return UploadState(size, size, True)
         with contextlib.suppress(FileNotFoundError):
             return UploadState((self._parts(digest) / name).stat().st_size, size, False)
@@ -149,16 +150,26 @@ class Uploads:
             if len(data) > MANIFEST_LIMIT:
                 raise BundleError(f"{MANIFEST_NAME} is longer than the {MANIFEST_LIMIT} bytes that are taken here.")
         manifest = read_manifest(bytes(data), where=MANIFEST_NAME, digest=digest)
-        if not self._store.has(digest):
-            folder = self.files(digest)
-            with _full_disk_in_words(digest):
-                folder.mkdir(parents=True, exist_ok=True)
-                free, needed = shutil.disk_usage(folder).free, manifest.size - self._there(digest, manifest)
-                if free < needed:
-                    raise _no_space(digest, f"it takes {needed:,} bytes and {free:,} are free")
-                write_atomic(folder / MANIFEST_NAME, bytes(data))
+        if not self.state(digest, MANIFEST_NAME).complete:
+            try:
+                with _full_disk_in_words(digest):
+                    self._place_manifest(digest, manifest, bytes(data))
+            except (FileNotFoundError, FileExistsError):
+                if not self._store.has(digest):  # else it was committed by another client in this moment
+                    raise
             self._forget_staging_of_committed(digest)
         return UploadState(len(data), len(data), True)
+
+    def _place_manifest(self, digest: str, manifest: Manifest, data: bytes) -> None:
+        folder = self.files(digest)
+        folder.mkdir(parents=True, exist_ok=True)
+        free, needed = shutil.disk_usage(folder).free, manifest.size - self._there(digest, manifest)
+        if free < needed:
+            raise _no_space(digest, f"it takes {needed:,} bytes and {free:,} are free")
+        # Not written in that folder: what is not complete would be committed with it.
+        beside = folder.with_name(MANIFEST_NAME)
+        write_atomic(beside, data)
+        beside.replace(folder / MANIFEST_NAME)
 
     def _there(self, digest: str, manifest: Manifest) -> int:
         """Return how many bytes of a bundle's files have arrived."""
@@ -238,6 +249,10 @@ class Uploads:
         self._store.path(digest)
         return self._staging / digest / "files"
 
+    def _folders(self, digest: str) -> tuple[Path, Path]:
+        """Return where a bundle's files may lie, in the order in which a commit moves them."""
+        return self.files(digest), self._store.path(digest)
+
     def _parts(self, digest: str) -> Path:
         return self._staging / digest / "parts"
 
@@ -249,7 +264,7 @@ class Uploads:
         InvalidInput
             If it was not sent yet.
         """
-        for folder in (self._store.path(digest), self.files(digest)):
+        for folder in self._folders(digest):
             with contextlib.suppress(FileNotFoundError):
                 return read_manifest((folder / MANIFEST_NAME).read_bytes(), where=MANIFEST_NAME, digest=digest)
         raise InvalidInput(f"Bundle {digest[:12]} has no {MANIFEST_NAME} yet.", hint="Send it first.")
@@ -271,10 +286,10 @@ def _write(descriptor: int, offset: int, data: bytes) -> None:
 
 def _lock(path: Path, name: str) -> int | None:
     """Open and lock a part; None if what was opened has been completed or given up meanwhile."""
-    path.parent.mkdir(parents=True, exist_ok=True)
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
-    except FileNotFoundError:  # a commit took the folder away
+    except (FileNotFoundError, FileExistsError):  # a commit took the folder away
         return None
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -74,6 +74,14 @@ def test_a_withdrawn_version_makes_no_peak():
     assert history.samples(KEY)[0].requests_per_second == 2.0
 
 
+def test_a_version_that_was_withdrawn_and_published_again_makes_no_peak():
+    history = History()
+    history.add(KEY, 100.0, EndpointCounts({"1": version_counts(1_000_000), "2": version_counts(50)}))
+    history.add(KEY, 102.0, EndpointCounts({"1": version_counts(1_000_010), "2": version_counts(4)}))
+    assert history.rates(KEY) == {"1": 5.0, "2": 2.0}
+    assert history.samples(KEY)[0].requests_per_second == 7.0
+
+
 def test_a_clock_set_back_makes_no_sample():
     history = History()
     history.add(KEY, 100.0, counts(50))

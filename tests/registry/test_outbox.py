@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import httpx
 import msgspec
@@ -150,11 +151,9 @@ def test_what_a_run_is_remembered_with(home):
     assert params["torch"]
     commit = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True).stdout.strip()
     assert kept.data.tags.get("mlflow.source.git.commit", "") == commit
-    folder = client.download_artifacts(run.run_id, "training")
-    names = sorted(os.listdir(folder))
-    assert names == ["environment.json", "model.safetensors", "source.py"]
-    with open(f"{folder}/environment.json", "rb") as file:
-        environment = msgspec.json.decode(file.read())
+    folder = Path(client.download_artifacts(run.run_id, "training"))
+    assert sorted(path.name for path in folder.iterdir()) == ["environment.json", "model.safetensors", "source.py"]
+    environment = msgspec.json.decode((folder / "environment.json").read_bytes())
     assert environment["packages"]["torch"]
     assert environment["python"] == params["python"]
 

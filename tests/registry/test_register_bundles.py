@@ -8,6 +8,7 @@ import sys
 from io import BytesIO
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pandas
 import pytest
@@ -19,6 +20,7 @@ from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 from torch import nn
 
 import maas_jupyter
+from maas_jupyter.bundle import Bundle
 from maas_jupyter.data import CategoryColumn, NumberColumn, TablePreprocessing
 from maas_jupyter.errors import BundleError, InvalidInput, UsageError
 from maas_jupyter.packaging import package, package_images, package_table, package_text
@@ -254,6 +256,18 @@ def test_a_damaged_bundle_is_refused(home, texts, tmp_path, damage):
     with pytest.raises(BundleError, match="cannot be registered") as caught:
         maas_jupyter.register(given, name="damaged")
     assert "Package the model again" in caught.value.hint
+
+
+def test_a_bundle_that_no_server_can_load_is_refused(home, texts, tmp_path):
+    folder = tmp_path / "broken"
+    shutil.copytree(texts.bundle.folder, folder)
+    (folder / "model.onnx").write_bytes(b"no graph")
+    (folder / "maas.json").unlink()
+    manifest = msgspec.structs.replace(texts.bundle.manifest, files={})
+    Bundle.seal(folder, manifest, ["model.onnx", "tokenizer.json"])
+    with pytest.raises(BundleError, match=r"cannot be registered, .* be served: model\.onnx cannot be loaded"):
+        maas_jupyter.register(folder, name="broken")
+    assert not [model for model in maas_jupyter.models() if model.name == "broken"]
 
 
 def test_a_packaged_model_whose_folder_is_gone(home, tmp_path):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import shutil
 from concurrent.futures import ThreadPoolExecutor
 
@@ -14,8 +15,16 @@ from control_parts import Moods, place, quarantined
 
 from maas_jupyter import schema
 from maas_jupyter.errors import BundleError, Conflict, InvalidInput, NotFound, Unavailable
-from maas_jupyter.schema import ChangeRequest, ProbeRecord, PublishRequest, ServedModel, ServedVersion
+from maas_jupyter.schema import (
+    ChangeRequest,
+    ProbeRecord,
+    PublishRequest,
+    ServedModel,
+    ServedVersion,
+    VersionStatus,
+)
 from maas_jupyter.serving.control import loading
+from maas_jupyter.serving.control.base import LoadHangs
 from maas_jupyter.serving.control.plane import ControlPlane
 from maas_jupyter.serving.control.quarantine import PROBES
 from maas_jupyter.serving.metrics import Metrics
@@ -23,6 +32,7 @@ from maas_jupyter.serving.repository import ModelRepository
 from maas_jupyter.serving.store import BundleStore
 
 ASKED = ChangeRequest("ada", "because")
+_NUMBERS = itertools.count()
 
 
 class Server:
@@ -32,7 +42,7 @@ class Server:
         self.home = home
         self.repository = ModelRepository(home, Metrics(), load_seconds=load_seconds)
         self.plane = ControlPlane(home, self.repository, load_seconds=load_seconds, **options)
-        self.bundles = Bundles(home.parent / "made" / str(id(self)))
+        self.bundles = Bundles(home.parent / "made" / str(next(_NUMBERS)))
 
     def bundle(self, scale=1.0, **fields):
         return place(self.home, self.bundles.make(linear_softmax(scale), **fields))
@@ -485,6 +495,32 @@ def test_a_load_that_hangs_in_the_server_alone_is_quarantined(server_home, moods
         assert server.weights() == {"1": 100}
 
     scenario(server_home, play, load_seconds=2.0)
+
+
+def test_what_some_replica_lost_is_not_tried_again_once_it_is_quarantined(server_home, monkeypatch):
+    monkeypatch.setattr(loading, "RETRY_SECONDS", 0.001)
+    tried = []
+
+    async def play(server):
+        await server.publish("1")
+        (served,) = server.desired().versions
+
+        async def apply(model, others):
+            return [VersionStatus("1", served.digest, 100, "failed", "One worker could not load it.")]
+
+        async def prepare(name, version):
+            tried.append(version)
+            raise LoadHangs("It does not load within 2 s.")
+
+        monkeypatch.setattr(server.repository, "apply", apply)
+        monkeypatch.setattr(server.repository, "prepare", prepare)
+        await server.plane.refresh("digits")
+        while server.plane._loading._retries:
+            await asyncio.sleep(0.001)
+        assert tried == [served]
+        assert quarantined(server_home, served.digest) == "It does not load within 2 s."
+
+    scenario(server_home, play)
 
 
 def test_a_version_that_failed_at_the_start_does_not_stop_traffic_changes(server_home, moods):

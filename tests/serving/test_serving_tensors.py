@@ -78,7 +78,6 @@ def test_garbage_bytes_raise_only_invalid_input(datatype, data):
     [
         ("FP32", "abc"),
         ("FP32", "1.5"),
-        ("FP32", None),
         ("FP32", True),
         ("FP32", 1e39),
         ("FP16", 70000),
@@ -102,6 +101,19 @@ def test_values_that_do_not_fit(datatype, value):
     tensor = {"name": "t", "shape": [1], "datatype": datatype, "data": [value]}
     with pytest.raises(InvalidInput, match="'t'"):
         decode_tensor(sent(tensor))
+
+
+@pytest.mark.parametrize("datatype", ["FP16", "FP32", "FP64"])
+def test_null_is_a_missing_number_in_a_column_of_floating_point_alone(datatype):
+    tensor = {"name": "t", "shape": [3], "datatype": datatype, "data": [1.5, None, 2]}
+    array = decode_tensor(sent(tensor))
+    assert array.dtype == NUMPY_DTYPES[datatype]
+    np.testing.assert_array_equal(array, [1.5, np.nan, 2])
+    for shape, data in (([3, 1], [1.5, None, 2]), ([3, 1], [[1.5], [None], [2]]), ([], [None])):
+        with pytest.raises(InvalidInput, match="got `null`"):
+            decode_tensor(sent({**tensor, "shape": shape, "data": data}))
+    with pytest.raises(InvalidInput, match="range"):
+        decode_tensor(sent({**tensor, "data": [1e308 if datatype != "FP64" else 10**400, None, 2]}))
 
 
 @pytest.mark.parametrize(
@@ -170,13 +182,22 @@ def test_long_lists_that_are_wrong_are_refused_as_short_ones(text):
     assert outcome(text, "FP32", 2, long=True) is outcome(text, "FP32", 2, long=False) is None
 
 
-def outcome(text, datatype, depth, *, long):
+@pytest.mark.parametrize(
+    "text", [b"[1,null,2.5,null ,3]", b"[null]", b"[1null,2]", b"[nul,l]", b"[nnullull]", b"[[null]]", b"[1,null", b"1"]
+)
+def test_long_columns_with_missing_numbers_are_decoded_as_short_ones(text):
+    long, short = (repr(outcome(text, "FP32", 1, long=long, shape=[-1])) for long in (True, False))
+    assert long == short
+    assert (long == "None") == (text not in (b"[1,null,2.5,null ,3]", b"[null]"))
+
+
+def outcome(text, datatype, depth, *, long, shape=()):
     """Return what comes of a text; None where it is refused."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(tensors, "_LONG_BYTES", 0 if long else 10**9)
         patch.setattr(tensors, "_PIECE_BYTES", 6)
         try:
-            array = tensors.decode_values(text, datatype, depth, where="x")
+            array = tensors.decode_values(text, datatype, depth, where="x", shape=shape)
         except InvalidInput:
             return None
     return array.dtype, array.tolist()

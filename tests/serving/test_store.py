@@ -9,6 +9,7 @@ import os
 import shutil
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -215,6 +216,64 @@ def test_two_uploads_of_a_bundle_overlap(store, home, bundles):
 
     asyncio.run(scenario())
     assert store.open(digest).digest == digest
+
+
+def test_looks_at_a_bundle_while_another_client_commits_it(store, home, bundles, monkeypatch):
+    """A look that has not found it in one place finds it in the other, whichever of them it comes to first."""
+    folder = bundles.make(linear_softmax())
+    digest = Bundles.digest(folder)
+    parts = ("maas.json", "model.onnx")
+
+    def send_all():
+        for part in parts:
+            send(store, digest, part, (folder / part).read_bytes())
+
+    def send_all_and_commit():
+        send_all()
+        store.commit(digest)
+
+    looks = {
+        "state": lambda: store.uploads.state(digest, "model.onnx").complete,
+        "state of the manifest": lambda: store.uploads.state(digest, "maas.json").complete,
+        "manifest": lambda: bool(store.uploads.manifest(digest).files),
+        "chunk": lambda: send(store, digest, "model.onnx", b"").complete,
+        "first manifest": lambda: send(store, digest, "maas.json", (folder / "maas.json").read_bytes()).complete,
+    }
+    kinds = {Path: ("stat", "read_bytes", "is_dir", "is_file", "mkdir", "replace"), os: ("open", "fsync")}
+    real = {(place, kind): getattr(place, kind) for place in kinds for kind in kinds[place]}
+
+    def look_while_it_is_committed(name, look, moment):
+        """Let the other client come before one step of a look at the disk; say whether there was such a step."""
+        steps = 0
+
+        def step(what, path, *arguments, **options):
+            nonlocal steps
+            if isinstance(path, int) or Path(path).is_relative_to(home):
+                steps += 1
+                if steps == moment + 1:
+                    other = threading.Thread(target=send_all_and_commit)
+                    other.start()
+                    other.join()
+            return real[what](path, *arguments, **options)
+
+        with monkeypatch.context() as patch:
+            for place, kind in real:
+                patch.setattr(place, kind, lambda *a, what=(place, kind), **o: step(what, *a, **o))
+            assert look(), f"{name}: at step {moment}"
+        return steps > moment
+
+    for name, look in looks.items():
+        came, moment = True, 0
+        while came:
+            if name != "first manifest":
+                send_all()
+            came = look_while_it_is_committed(name, look, moment)
+            send_all_and_commit()
+            assert stored(home) == {f"bundles/{digest}/{part}" for part in parts}, f"{name}: at step {moment}"
+            assert not (home / "bundles/.staging" / digest).exists(), f"{name}: at step {moment}"
+            store.delete(digest)
+            moment += 1
+        assert moment > 1
 
 
 SENDER = """

@@ -150,6 +150,56 @@ def test_a_model_of_the_task_without_such_an_output_is_told_so(rest, made, task,
     assert made[1].outputs[0].name in answer.json()["error"]
 
 
+def filled():
+    """Fill a table's missing ages with 40, as a fitted preprocessing does: age FP32[-1], kind BYTES[-1]."""
+    nodes = [
+        helper.make_node("IsNaN", ["age"], ["missing"]),
+        helper.make_node("Constant", [], ["fill"], value_float=40.0),
+        helper.make_node("Where", ["missing", "fill", "age"], ["prediction"]),
+        helper.make_node("Identity", ["kind"], ["same"]),
+    ]
+    kinds = {"age": TensorProto.FLOAT, "kind": TensorProto.STRING, "prediction": TensorProto.FLOAT}
+    kinds["same"] = TensorProto.STRING
+    values = {name: helper.make_tensor_value_info(name, kind, ["rows"]) for name, kind in kinds.items()}
+    graph = helper.make_graph(nodes, "graph", [values["age"], values["kind"]], [values["prediction"], values["same"]])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)])
+    model.ir_version = 9
+    return model, Signature(
+        [TensorSpec("age", "FP32", [-1]), TensorSpec("kind", "BYTES", [-1])],
+        [TensorSpec("prediction", "FP32", [-1]), TensorSpec("same", "BYTES", [-1])],
+    )
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/v1/models/people:predict", {"instances": [{"age": None, "kind": "a"}, {"age": 3, "kind": ""}]}),
+        ("/v1/models/people:predict", {"inputs": {"age": [None, 3], "kind": ["a", ""]}}),
+        ("/v1/models/people:regress", {"examples": [{"age": None, "kind": "a"}, {"age": [3], "kind": ""}]}),
+        ("/v1/models/people:regress", {"context": {"age": None}, "examples": [{"kind": "a"}, {"age": 3, "kind": ""}]}),
+        ("/invocations", {"dataframe_records": [{"age": None, "kind": "a"}, {"age": 3, "kind": ""}]}),
+        ("/invocations", {"dataframe_split": {"columns": ["age", "kind"], "data": [[None, "a"], [3, ""]]}}),
+        ("/invocations", {"inputs": {"age": [None, 3], "kind": ["a", ""]}}),
+        (
+            "/v2/models/people/infer",
+            {
+                "inputs": [
+                    {"name": "age", "shape": [2], "datatype": "FP32", "data": [None, 3]},
+                    {"name": "kind", "shape": [2], "datatype": "BYTES", "data": ["a", ""]},
+                ]
+            },
+        ),
+    ],
+)
+def test_a_row_of_a_table_may_miss_a_number(rest, path, body):
+    rest.publish("people", "1", filled(), task="regression")
+    route = "/models/people/invocations" if path == "/invocations" else path
+    answer = rest.http.post(route, json=body)
+    assert answer.status_code == 200, answer.text
+    assert "40.0" in answer.text
+    assert "3.0" in answer.text
+
+
 # -- metadata, versions and labels ------------------------------------------------------------------------------------
 
 

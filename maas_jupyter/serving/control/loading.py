@@ -157,10 +157,10 @@ class Loading:
 
     def _lacks(self, model: Model, served: ServedVersion) -> bool:
         reason = model.found.get(key(served))
-        if reason:
-            record = self._quarantine.record(served.digest)
-            return record is not None and not record.reason
-        return reason == "" and key(served) in model.lost
+        if not reason and (reason is None or key(served) not in model.lost):
+            return False
+        record = self._quarantine.record(served.digest)
+        return not record.reason if record else not reason
 
     async def _retry(self, name: str) -> None:
         try:

@@ -65,7 +65,7 @@ def decode_nested(raw: msgspec.Raw | bytes, spec: TensorSpec, depth: int) -> np.
     """
     where = describe(spec)
     if spec.datatype != "BYTES":
-        return decode_values(raw, spec.datatype, depth, where=where)
+        return decode_values(raw, spec.datatype, depth, where=where, shape=spec.shape)
     try:
         values = _texts(depth).decode(raw)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:

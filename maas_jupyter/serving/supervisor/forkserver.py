@@ -23,7 +23,8 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from itertools import count
-from typing import NoReturn
+from pathlib import Path
+from typing import NoReturn, Protocol
 
 from maas_jupyter.serving.options import ServerOptions
 from maas_jupyter.serving.supervisor.launch import Launched, launch, worker_environment
@@ -97,6 +98,7 @@ class Forked:
     def __init__(self, server: _ForkServer) -> None:
         self._server = server
         self._pid: int | None = None
+        self._began: str | None = None  # beside its number, which may be another process's one day
         self._status: int | None = None
 
     @property
@@ -110,21 +112,29 @@ class Forked:
         self._server.hear()
         if self._status is None and self._server.gone:
             # Nobody tells how it ends.
-            self._status = _NEVER if self._pid is None else None if _lives(self._pid) else 0
+            self._status = _NEVER if self._pid is None else None if self._lives else 0
         return self._status
 
+    @property
+    def _lives(self) -> bool:
+        return self._pid is not None and self._began is not None and _beginning(self._pid) == self._began
+
     def kill(self) -> None:
-        """Kill it, if it lives."""
-        if self.poll() is None and self._pid is not None:
+        """Kill it, if it lives; else what should have begun it, or told its end: that hangs."""
+        if self.poll() is not None:
+            return
+        if self._pid is not None and self._lives:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(self._pid, signal.SIGKILL)
+        else:
+            self._server.kill()
 
     def tell(self, ended: bool, value: int) -> None:
         """Take note of its process, or of its exit status."""
         if ended:
             self._status = value
         else:
-            self._pid = value
+            self._pid, self._began = value, _beginning(value)
 
 
 class _ForkServer:
@@ -175,6 +185,9 @@ class _ForkServer:
             if ended:
                 del self._workers[number]
 
+    def kill(self) -> None:
+        self._process.kill()
+
     def close(self) -> None:
         self.hear()
         self.gone = True
@@ -186,12 +199,13 @@ class _ForkServer:
             self._process.wait()
 
 
-def _lives(pid: int) -> bool:
+def _beginning(pid: int) -> str | None:
+    """Return when a process began, in the system's ticks; None of one that ended, be it collected or not."""
     try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    return True
+        state, *rest = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return None
+    return None if state in "ZX" else rest[18]
 
 
 # -- the process that forks -------------------------------------------------------------------------------------------
@@ -200,7 +214,8 @@ def _lives(pid: int) -> bool:
 def main(descriptor: str, modules: Sequence[str]) -> NoReturn:
     """Import, and fork workers until the supervisor hangs up."""
     for module in modules:
-        with contextlib.suppress(ModuleNotFoundError):  # a runtime that is not installed
+        # Who needs it tells what is wrong with it.
+        with contextlib.suppress(Exception):
             importlib.import_module(module)
     gc.enable()
     gc.collect()
@@ -215,6 +230,7 @@ def main(descriptor: str, modules: Sequence[str]) -> NoReturn:
     with selectors.DefaultSelector() as selector:
         selector.register(supervisor, selectors.EVENT_READ)
         selector.register(wake, selectors.EVENT_READ)
+        own: list[_Closable] = [supervisor, wake, woken, selector]
         while True:
             ready = [key.fileobj for key, _ in selector.select()]
             with contextlib.suppress(BlockingIOError):
@@ -226,10 +242,16 @@ def main(descriptor: str, modules: Sequence[str]) -> NoReturn:
                 if not message:
                     os._exit(0)
                 (number,) = _ASKED.unpack(message)
-                _fork(supervisor, number, workers, descriptors)
+                _fork(supervisor, number, workers, descriptors, own)
 
 
-def _fork(supervisor: socket.socket, number: int, workers: dict[int, int], descriptors: list[int]) -> None:
+class _Closable(Protocol):
+    def close(self) -> None: ...
+
+
+def _fork(
+    supervisor: socket.socket, number: int, workers: dict[int, int], descriptors: list[int], own: list[_Closable]
+) -> None:
     try:
         pid = os.fork()
     except OSError as error:  # the end of its channel tells the rest
@@ -237,7 +259,7 @@ def _fork(supervisor: socket.socket, number: int, workers: dict[int, int], descr
         supervisor.send(_TOLD.pack(number, True, _NEVER))
     else:
         if not pid:
-            _become_worker(supervisor, descriptors)
+            _become_worker(descriptors, own)
         workers[pid] = number
         supervisor.send(_TOLD.pack(number, False, pid))
     for descriptor in descriptors:
@@ -255,11 +277,12 @@ def _ended(workers: dict[int, int]) -> list[tuple[int, int]]:
     return found
 
 
-def _become_worker(supervisor: socket.socket, descriptors: list[int]) -> NoReturn:
+def _become_worker(descriptors: list[int], others: list[_Closable]) -> NoReturn:
     try:
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-        supervisor.close()
+        for other in others:
+            other.close()
         os.setsid()
         from maas_jupyter.serving.supervisor import worker
 

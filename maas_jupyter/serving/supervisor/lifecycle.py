@@ -271,7 +271,7 @@ class Supervisor:
         log.error("worker %d ended (%s)", worker.process.pid, ending.words)
         if not up and not ending.suspects and not self._lived.is_set():
             self._stillborn += 1
-            if self._stillborn > AT_ONCE:
+            if self._stillborn > AT_ONCE * len(self._slots):  # that all of them do once may have one cause that is gone
                 raise Unavailable(f"Workers end while they start ({ending.words}).", hint=f"Look at {self._log}.")
         if len(ending.suspects) == 1 and (reason := self._fleet.crashed.get(ending.suspects[0])):
             await self._quarantine(ending.suspects[0], reason)

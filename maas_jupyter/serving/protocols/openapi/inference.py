@@ -19,8 +19,9 @@ Tensors may also come and go as raw bytes (little-endian, row-major; BYTES are a
 bytes per element): the header Inference-Header-Content-Length says how many bytes of JSON the body begins with,
 each raw tensor has its binary_data_size in its parameters and follows in its order. binary_data (of an output)
 or binary_data_output (of the request) asks for raw outputs. With the header 0 the whole body is the model's one
-input. Bodies may be gzip or deflate. BYTES in JSON are texts, and base64 where the model takes images. The
-parameter timeout is in microseconds.
+input. Bodies may be gzip or deflate. BYTES in JSON are texts, and base64 where the model takes images. In an input
+of floating point with one number per row, as a table's columns are, null is a missing number (NaN). The parameter
+timeout is in microseconds.
 """
 
 OPERATIONS = [
