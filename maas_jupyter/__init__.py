@@ -5,11 +5,15 @@ Importing this package imports nothing heavy: the verbs and nouns are loaded whe
 
 from __future__ import annotations
 
+import os
 import sys
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from maas_jupyter._version import __version__
+
+# onnxruntime reports on the models that it loads to its maker; whoever wants that says 0 before.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell

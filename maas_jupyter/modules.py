@@ -132,8 +132,12 @@ def check_labels(targets: Tensor, classes: int, *, name: str) -> None:
     InvalidInput
         If a label lies outside ``0 .. classes - 1``; names the first one and its row.
     """
-    outside = (targets < 0) | (targets >= classes)
-    if outside.any():
+    if not targets.numel():
+        return
+    # One pass over the labels: a loader's are checked batch by batch, within the time of a step.
+    lowest, highest = targets.aminmax()
+    if lowest.item() < 0 or highest.item() >= classes:
+        outside = (targets < 0) | (targets >= classes)
         row = int(outside.nonzero()[0][0])
         raise InvalidInput(
             f"'{name}' has the label {int(targets[row])} at row {row}, but the model has {classes} classes, "

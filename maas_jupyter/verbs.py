@@ -323,13 +323,22 @@ def evaluated(text: str, namespace: dict[str, Any]) -> Any:
         ) from error
 
 
+#: Endings of files with rows.
+_TABLES = (".csv", ".parquet", ".json", ".jsonl")
+
+
 def is_path(text: str, namespace: dict[str, Any]) -> bool:
-    """Say whether a word means a file or a folder: it is there, or looks like one, and is no variable."""
+    """Say whether a word means a file or a folder: it is there, or looks like one, and is no variable.
+
+    ``data/train.csv`` is a file although there is a variable called ``data``.
+    """
+    path = Path(text).expanduser()
+    if path.suffix in _TABLES and path.parent != Path():
+        return not any(character in text for character in "()[],") or path.exists()
     word = re.match(r"\w*", text)
     if (word is not None and word[0] in namespace) or any(character in text for character in "()[],"):
         return False
-    path = Path(text).expanduser()
-    return path.exists() or path.suffix in (".csv", ".parquet", ".json", ".jsonl")
+    return path.exists() or path.suffix in _TABLES
 
 
 def value_or_word(text: str, namespace: dict[str, Any]) -> Any:

@@ -105,7 +105,7 @@ def test_links_and_files_that_are_named_exist(document):
 def test_a_notebook_is_saved_with_its_pictures_and_without_paths_of_a_machine(path):
     text = path.read_text()
     assert "data:image/svg+xml;base64" in text
-    assert "data:image/png;base64" in text
+    assert "data:image/" in text
     assert str(Path.home()) not in text
     assert "/tmp/" not in text
     assert "Traceback" not in text

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 
@@ -34,6 +35,16 @@ def imported_by(code: str) -> set[str]:
 )
 def test_nothing_heavy_is_imported(code):
     assert imported_by(code) == set()
+
+
+@pytest.mark.parametrize(("before", "after"), [(None, "1"), ("0", "0")])
+def test_onnxruntime_reports_to_nobody_unless_it_is_asked_to(before, after):
+    environment = {name: value for name, value in os.environ.items() if name != "ORT_DISABLE_TELEMETRY"}
+    if before is not None:
+        environment["ORT_DISABLE_TELEMETRY"] = before
+    script = "import os, maas_jupyter; print(os.environ['ORT_DISABLE_TELEMETRY'])"
+    done = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == after
 
 
 def test_every_public_name_exists():

@@ -59,7 +59,9 @@ def train(
     ----------
     model : torch.nn.Module, callable or str
         A module or a model of transformers, trained in place; a function that makes one from hyper-parameters (its
-        arguments features and classes are answered by the data); or the folder or hub id of a model of transformers.
+        arguments features and classes are answered by the data, and for a regression its last linear layer is made to
+        answer in the units of targets that are far from 0 and 1); or the folder or hub id (OWNER/NAME) of a model of
+        transformers.
     data : (X, y), DataFrame, texts, images, Dataset, DataLoader or path
         Training rows; of a table the columns that the model may use, and the target. What is done to them (numbers
         standardised, categories encoded, texts tokenized) becomes a part of the model that is served.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import secrets
 import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any
@@ -181,7 +183,7 @@ def tune(
         model, data, val if val is not None or folds else 0.2, folds, replace(asked, params=sample), options
     )
     metric, maximize = search.metric()
-    title = study or f"{search.name}-{time.strftime('%Y%m%d-%H%M%S')}"
+    title = study or _new_title(search.name)
     tuning = Study(
         config.current().home_path / "studies",
         title,
@@ -220,6 +222,12 @@ def tune(
         )
     view.update(found, final=True)
     return found
+
+
+def _new_title(name: str) -> str:
+    """Return a name for a study that no other has, made of a model's: ``<lambda>`` is none that --study takes."""
+    word = re.sub(r"[^A-Za-z0-9_.-]", "", name).strip("._-") or "study"
+    return f"{word}-{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(2)}"
 
 
 def _trials(

@@ -40,10 +40,10 @@ def read_table(path: Path, name: str) -> pd.DataFrame:
     suffix = path.suffix.lower()
     if not path.is_file():
         folder = path.parent
-        names = [each.name for each in folder.iterdir()] if folder.is_dir() else []
+        names = [each.name for each in folder.iterdir() if each.suffix.lower() in readers] if folder.is_dir() else []
         raise NotFound(
             f"'{name}': there is no file {path}.",
-            hint=nearest(path.name, names, what=f"files in {folder}", otherwise="Check the path."),
+            hint=nearest(path.name, names, what=f"tables in {folder}", otherwise="Check the path."),
         )
     if suffix not in readers:
         raise InvalidInput(

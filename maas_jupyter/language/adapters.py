@@ -77,6 +77,11 @@ def add_lora(model: nn.Module, options: LoraOptions) -> nn.Module:
     return adapted
 
 
+def has_stray_adapters(model: nn.Module) -> bool:
+    """Say whether `add_lora` was called on a model, and this is not what it returned but what went into it."""
+    return hasattr(model, "peft_config") and not hasattr(model, "merge_and_unload")
+
+
 def merged(model: nn.Module) -> nn.Module:
     """Return a plain transformers model with the adapters added to its weights; other models as they are."""
     merge = getattr(model, "merge_and_unload", None)

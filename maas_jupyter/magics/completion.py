@@ -93,7 +93,7 @@ def _values(argument: Argument) -> list[str]:
         case Kind.MODULE:
             return _subjects()
         case Kind.TRAINABLE:
-            return sorted({*_subjects(), *_builders()})
+            return [*_subjects(), *sorted(_builders())]
         case Kind.REGISTRABLE:
             return _registrables()
         case Kind.MODEL:

@@ -18,7 +18,7 @@ def diverged(
     value: float,
     state: RunState,
     *,
-    after: int,
+    step: int,
     inputs: tuple[Tensor, ...],
     data: Data,
     norm: Tensor | None,
@@ -31,17 +31,13 @@ def diverged(
     ----------
     value : float
         The loss.
-    state : RunState
-        ``total_steps`` steps are done.
-    after : int
-        The last step whose loss is known to be a number.
+    step : int
+        The step that it is the loss of.
     inputs : tuple of Tensor
         The batch at hand.
     norm : Tensor or None
         The last gradient's norm, where it was computed for clipping.
     """
-    step = state.total_steps + 1
-    where = f"at step {step}" if step - after <= 1 else f"between step {after + 1} and {step}"
     causes = [f"the learning rate {lr:g} is too high"]
     missing = _not_numbers(data, inputs)
     if missing:
@@ -56,7 +52,7 @@ def diverged(
     hints = ["Clean the data." if missing else "Lower --lr", "" if missing or options.clip else "or add --clip 1."]
     kept = _kept(state)
     return TrainingError(
-        f"The loss became {value} {where} (epoch {state.epoch + 1}): the model learns nothing usable any more. "
+        f"The loss became {value} at step {step} (epoch {state.epoch + 1}): the model learns nothing usable any more. "
         f"Likely causes: {'; '.join(causes)}.",
         hint=" ".join(part for part in [*hints, kept] if part),
     )

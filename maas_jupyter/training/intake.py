@@ -13,7 +13,7 @@ from torch import nn
 
 from maas_jupyter.data import Data, Prepared, Source, TextPreprocessing, as_source, prepare, shared_rows, split
 from maas_jupyter.errors import InvalidInput, UsageError
-from maas_jupyter.language import LanguageIntake, LoraOptions, add_lora
+from maas_jupyter.language import LanguageIntake, LoraOptions, add_lora, has_stray_adapters
 from maas_jupyter.pretrained import (
     CausalLogits,
     Logits,
@@ -26,6 +26,7 @@ from maas_jupyter.pretrained import (
     quiet,
     unwrapped,
 )
+from maas_jupyter.training import randomness
 from maas_jupyter.training.builder import build, check_params, is_builder
 from maas_jupyter.training.losses import Task
 from maas_jupyter.training.rescale import rescaled, too_far
@@ -106,6 +107,7 @@ class Subject:
         return self.prepared
 
 
+@randomness.kept(torch.device("cpu"))
 def take_in(model: Any, data: Any, val: Any, asked: Asked) -> Subject:
     """Make what the loop takes.
 
@@ -155,14 +157,15 @@ def take_in(model: Any, data: Any, val: Any, asked: Asked) -> Subject:
 def take_apart(data: Any, val: Any, asked: Asked) -> tuple[Source, Source | None, list[str], list[str]]:
     """Return training and validation rows, notes and warnings."""
     rows = as_source(data, target=asked.target, text=asked.text, name="data")
+    if rows.form != "loader" and rows.targets() is None:
+        how = "Name the column to predict: --target COLUMN" if rows.form == "table" else "Pass (X, y) instead of X."
+        raise InvalidInput("'data' has no targets, only inputs.", hint=how)
     notes: list[str] = []
     warnings: list[str] = []
     if val is None:
         return rows, None, notes, warnings
     if isinstance(val, int | float) and not isinstance(val, bool):
-        if not 0 < val < 1:
-            raise UsageError(f"--val is {val}, no share of the rows.", hint="Write --val 0.2, or name validation rows.")
-        rows, held = split(rows, float(val), seed=asked.seed)
+        rows, held = split(rows, _share(val), seed=asked.seed)
         notes.append(f"{held.rows:,} rows for validation, {rows.rows:,} for training")
         return rows, held, notes, warnings
     held = as_source(val, target=asked.target, text=asked.text, name="val")
@@ -176,8 +179,28 @@ def take_apart(data: Any, val: Any, asked: Asked) -> tuple[Source, Source | None
     return rows, held, notes, warnings
 
 
+def _share(val: float) -> float:
+    if not 0 < val < 1:
+        raise UsageError(f"--val is {val}, no share of the rows.", hint="Write --val 0.2, or name validation rows.")
+    return float(val)
+
+
 def chosen(model: Any, task: str | None) -> Any:
-    """Return what is meant by a path, a hub id or what a run holds; a causal language model is loaded at once."""
+    """Return what is meant by a path, a hub id or what a run holds; a causal language model is loaded at once.
+
+    Raises
+    ------
+    UsageError
+        If it is a mere word: more likely a misspelt variable than a model of the hub, which would be asked for long.
+    InvalidInput
+        If there is no such model.
+    """
+    if isinstance(model, str) and model.isidentifier() and not Path(model).exists():
+        raise UsageError(
+            f"'{model}' is not a torch module, nor the folder of a model.",
+            hint="Name the variable that holds it: %maas train net --data train. A model of the hub is written "
+            f"OWNER/{model}.",
+        )
     if isinstance(model, str | Path):
         if task == _LANGUAGE or (task is None and is_causal(model)):
             return load_pretrained(model)
@@ -200,7 +223,8 @@ def fit_module(model: Any, rows: Source, asked: Asked) -> tuple[nn.Module, Prepa
         prepared = prepare(rows, model, class_count=_width(model), **options)
         return model, prepared, too_far(model, prepared)
     if isinstance(model, nn.Module):
-        outputs = int(model.config.num_labels)
+        config: Any = model.config
+        outputs: int = config.num_labels
         if outputs == 1 and options["task"] is None:
             # What transformers takes for a regression too.
             options["task"] = "regression"
@@ -268,6 +292,8 @@ def name_of(model: Any) -> str:
     """Return what a run is called whose model has no name."""
     if isinstance(model, _Named):
         return Path(model.source).name
+    if is_pretrained(model) and model.name_or_path:
+        return Path(model.name_or_path).name
     return str(getattr(model, "__name__", None) or type(model).__name__)
 
 
@@ -282,6 +308,12 @@ def _language(model: Any, data: Any, val: Any, asked: Asked) -> Subject:
     for option in ("target", "labels", "image_size"):
         if getattr(asked, option) is not None:
             raise UsageError(f"--{option.replace('_', '-')} is not for a language model.", hint="Leave it out.")
+    check_params(model, asked.params)
+    if asked.lora is None and has_stray_adapters(model):
+        raise UsageError(
+            "The model has the adapters of another training, and its own weights are frozen.",
+            hint="To train these on, pass that run; for new ones add --lora; to train it whole, load it anew.",
+        )
     tokenizer = asked.tokenizer
     if tokenizer is None or isinstance(tokenizer, str | Path):
         tokenizer = load_tokenizer(tokenizer or model)
@@ -293,7 +325,7 @@ def _language(model: Any, data: Any, val: Any, asked: Asked) -> Subject:
     held = None
     notes = [f"language model: {rows.rows:,} rows of at most {longest} tokens, {rows.token_count:,} tokens learned"]
     if isinstance(val, int | float) and not isinstance(val, bool):
-        rows, held = rows.split(float(val), seed=asked.seed)
+        rows, held = rows.split(_share(val), seed=asked.seed)
         notes.append(f"{held.rows:,} rows for validation, {rows.rows:,} for training")
     elif val is not None:
         held = intake(val, name="val")

@@ -140,7 +140,6 @@ class _Training:
         self.taken_up: randomness.State | None = None
         self.norm: Tensor | None = None
         self.inputs: tuple[Tensor, ...] = ()
-        self.known_good = state.total_steps
 
     # -- from the start to the end ------------------------------------------------------------------------------------
 
@@ -241,7 +240,7 @@ class _Training:
                 loss = criterion(output, targets)
             value = totals.add(loss, output, targets)
             if value is not None and not isfinite(value):
-                raise self._diverged(value)
+                raise self._diverged(value, state.total_steps + 1)
             if accumulate > 1:
                 loss = loss / (accumulate if count is None else min(accumulate, count - self.here.batch))
             precision.backward(loss)
@@ -376,18 +375,17 @@ class _Training:
         first = self.here.batch - len(losses)
         for index, value in enumerate(losses, start=first + 1):
             if not isfinite(value):
-                raise self._diverged(value)
+                # Where numbers stay on the device, some steps have followed.
+                raise self._diverged(value, state.total_steps - state.step + ceil(index / self.options.accumulate))
             # Where the length is not known before the end, the epoch is drawn as if it came nearer and nearer.
             curve.add(state.epoch + (index / count if count else index / (index + 1000)), value)
-        self.known_good = state.total_steps
 
-    def _diverged(self, value: float) -> TrainingError:
-        after = self.state.total_steps if self.plan.device.type == "cpu" else self.known_good
+    def _diverged(self, value: float, step: int) -> TrainingError:
         lr = float(self.plan.optimizer.param_groups[0]["lr"])
         return diverged(
             value,
             self.state,
-            after=after,
+            step=step,
             inputs=self.inputs,
             data=self.data,
             norm=self.norm,

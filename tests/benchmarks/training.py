@@ -129,7 +129,8 @@ def steady(module: Any, train: Callable[[Any], int]) -> Times:
         if module.training:
             seen.append((time.perf_counter(), time.thread_time()))
 
-    hook = module.register_forward_pre_hook(look)
+    # What is wrapped: the wrapper of a transformers model may be made anew.
+    hook = next(module.children()).register_forward_pre_hook(look)
     train(module)
     hook.remove()
     (began, cpu), (ended, cpu_ended) = seen[0], seen[-1]

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 import torch
 from judged import fitted
-from models import mlp, wine
+from models import mlp
 from sklearn.datasets import load_breast_cancer, load_diabetes
 from torch import nn
 
@@ -84,10 +84,9 @@ def test_a_module_alone_refuses_a_table(home):
     assert "run that trained it" in caught.value.hint
 
 
-def test_a_run_prepares_a_table_as_its_training_did(home, clinic):
-    bundle, module, prepared = clinic
-    run = maas_jupyter.train(mlp(13, 3), data=wine(), epochs=1)
-    run.model, run.preprocessing = module, prepared
+def test_a_run_prepares_a_table_as_its_training_did(home, tmp_path):
+    run = maas_jupyter.train(mlp(8, 2), data=cancer(slice(0, 400)), target="target", epochs=6, lr=1e-2)
+    bundle = package_prepared(run.model, run.prepared, tmp_path).bundle
     test = cancer(slice(400, None))
     evaluation = maas_jupyter.evaluate(run, data=test, target="target")
     served = evaluate_bundle(bundle, as_source(test, target="target"), subject="clinic")

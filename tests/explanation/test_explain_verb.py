@@ -13,10 +13,7 @@ from models import diabetes, mlp, wine
 from torch import nn
 
 import maas_jupyter
-from maas_jupyter.data import as_source, prepare
 from maas_jupyter.errors import InvalidInput, MissingDependency, NotFound, UsageError
-from maas_jupyter.runs import RunState
-from maas_jupyter.training import Run
 
 
 @pytest.fixture(scope="module")
@@ -78,12 +75,10 @@ def test_what_an_explanation_rests_on_is_stated(home, cellar):
 def test_a_run_is_explained_in_the_columns_that_it_was_trained_on(home):
     random = np.random.default_rng(0)
     frame = pd.DataFrame({"size": random.normal(50, 9, 80), "kind": random.choice(["flat", "house"], 80)})
-    prepared = prepare(as_source((frame, np.where(frame["kind"] == "flat", "cheap", "dear"))))
-    net = fitted(mlp(3, 2), *prepared.preprocessing.tensors(prepared.source), targets=prepared.data.targets)
-    run = Run(RunState(run_id="1", name="homes"), net)
-    run.preprocessing, run.task, run.labels = prepared.preprocessing, prepared.task, prepared.labels
+    prices = np.where(frame["kind"] == "flat", "cheap", "dear")
+    run = maas_jupyter.train(mlp(3, 2), data=(frame, prices), epochs=20, batch_size=16, lr=1e-2)
     explanation = maas_jupyter.explain(run, frame[:3])
-    assert (explanation.subject, explanation.method) == ("homes", "integrated_gradients")
+    assert (explanation.subject, explanation.method) == ("Sequential", "integrated_gradients")
     for row, kind in zip(explanation.rows, frame["kind"], strict=False):
         assert row.prediction == ("cheap" if kind == "flat" else "dear")
         assert row.names == ["size", "kind"]

@@ -48,8 +48,8 @@ def test_variables_where_data_goes(shell):
     assert not {"np", "helper", "In", "Out", "get_ipython"} & set(found)
 
 
-def test_modules_where_a_module_goes(shell):
-    assert completed(shell, "%maas train ") == ["net"]
+def test_modules_where_a_module_goes_and_after_them_what_may_make_one(shell):
+    assert completed(shell, "%maas train ") == ["net", "helper", "mlp", "wine"]
 
 
 @pytest.mark.parametrize("verb", ["publish", "evaluate", "quantize", "models", "alias"])

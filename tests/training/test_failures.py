@@ -8,6 +8,7 @@ import os
 import numpy as np
 import pytest
 import torch
+from loops import trained
 from models import diabetes, mlp, wine
 from safetensors.torch import load_file
 from torch import nn
@@ -19,13 +20,13 @@ from maas_jupyter.errors import TrainingError
 from maas_jupyter.training import checkpoint as checkpoints
 
 
-def test_nan_in_the_inputs_is_counted_before_anything_is_learned(home):
+def test_nan_in_the_inputs_is_counted_before_anything_is_learned():
     X, y = wine()
     X[5, 3] = X[9, 3] = X[100, 12] = np.nan
     net = mlp(13, 3)
     before = net[0].weight.clone()
     with pytest.raises(TrainingError, match=r"The loss became nan at step 1 \(epoch 1\)") as caught:
-        maas_jupyter.train(net, data=(X, y), batch_size=178)
+        trained(net, (X, y), batch_size=178)
     assert "3 of the inputs in the data are NaN or infinite (columns 3, 12)" in caught.value.message
     assert "Clean the data" in caught.value.hint
     assert torch.equal(before, net[0].weight)
@@ -89,7 +90,8 @@ def test_a_validation_loss_that_is_no_number_is_a_warning_and_no_best_epoch(home
     X, y = diabetes()
     bad = X.copy()
     bad[0] = np.nan
-    run = maas_jupyter.train(nn.Linear(10, 1), data=(X, y), val=(bad, y), epochs=2)
+    val = DataLoader(TensorDataset(torch.tensor(bad), torch.tensor(y)), batch_size=64)
+    run = maas_jupyter.train(nn.Linear(10, 1), data=(X, y), val=val, epochs=2)
     assert run.status == "finished"
     assert run.state.best is None
     assert "val_loss" not in run.metrics

@@ -205,7 +205,7 @@ def test_a_checkpoint_of_another_architecture_is_refused(home):
     with pytest.raises(InvalidInput, match=r"the model has '4.weight' of shape \[3, 3\], which is not in it"):
         maas_jupyter.train(deeper, data=wine(), resume=run, epochs=2)
     shallower = nn.Sequential(nn.Linear(13, 64), nn.Linear(64, 64), nn.Identity())
-    with pytest.raises(InvalidInput, match="the model has '1.weight'"):
+    with pytest.raises(InvalidInput, match=r"the model has '1\.weight'"):
         maas_jupyter.train(nn.Sequential(*shallower, nn.Linear(64, 3)), data=wine(), resume=run, epochs=2)
     assert next(row for row in maas_jupyter.runs() if row.run_id == run.run_id).status == "finished"
 
@@ -234,7 +234,7 @@ def test_an_object_that_a_checkpoint_cannot_hold_has_to_be_given_again(home):
         return nn.functional.cross_entropy(output, targets) * 2
 
     run = maas_jupyter.train(mlp(13, 3), data=wine(), epochs=1, loss=weighted)
-    with pytest.raises(UsageError, match="trained with the loss .*weighted, which a checkpoint cannot hold") as caught:
+    with pytest.raises(UsageError, match=r"trained with the loss .*weighted, which a checkpoint cannot hold") as caught:
         maas_jupyter.train(mlp(13, 3), data=wine(), resume=run, epochs=2)
     assert "--loss" in caught.value.hint
     assert maas_jupyter.train(mlp(13, 3), data=wine(), resume=run, epochs=2, loss=weighted).status == "finished"

@@ -375,9 +375,7 @@ def test_a_batch_larger_than_the_data_is_one_batch_and_said(home):
 
 
 def test_a_model_as_wide_as_no_task_of_the_data_is_refused(home):
-    with pytest.raises(
-        InvalidInput, match="2 classes, but the model gives 1 numbers|1 outputs, but the data has 2"
-    ) as caught:
+    with pytest.raises(InvalidInput, match=r"2 classes, but the model gives 1 numbers") as caught:
         maas_jupyter.train(perceptron(8, 1), data=cancer(), target="target")
     assert "2 outputs" in caught.value.hint
 
