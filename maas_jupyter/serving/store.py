@@ -15,6 +15,7 @@ from pathlib import Path
 
 from maas_jupyter.bundle import AlteredBundle, Bundle
 from maas_jupyter.errors import InvalidInput, NotFound
+from maas_jupyter.schema import write_atomic
 from maas_jupyter.serving.uploads import SEND_AGAIN, Uploads
 
 #: Seconds after its last byte for which an unfinished upload can be resumed.
@@ -37,6 +38,7 @@ class BundleStore:
     def __init__(self, home: Path) -> None:
         self._folder = home / "bundles"
         self._staging = self._folder / ".staging"
+        self._damaged = home / "damaged"
         self.uploads = Uploads(self._staging, self)
 
     def path(self, digest: str) -> Path:
@@ -83,6 +85,7 @@ class BundleStore:
                 _sync(self.uploads.files(digest))
                 self.uploads.files(digest).rename(self._folder / digest)
                 _sync(self._folder)
+                self._note(digest).unlink(missing_ok=True)
                 shutil.rmtree(staged, ignore_errors=True)
             finally:
                 os.close(descriptor)
@@ -95,7 +98,8 @@ class BundleStore:
         NotFound
             If there is no such bundle.
         AlteredBundle
-            If a file is missing or altered. The bundle is deleted, so that the next publish sends it again.
+            If a file is missing or altered. The bundle is deleted, so that the next publish sends it again; whoever
+            opens it until then is told the same.
         BundleError
             If it cannot be read, now or by this version.
         """
@@ -103,12 +107,23 @@ class BundleStore:
             return Bundle.open(self.path(digest), digest=digest)
         except AlteredBundle as error:
             if not self.has(digest):
-                raise NotFound(f"The server has no bundle {digest[:12]}.", hint=SEND_AGAIN) from None
+                raise self._missing(digest) from None
             try:
+                write_atomic(self._note(digest), error.message.encode())
                 self.delete(digest)
             except OSError as failure:
                 log.warning("bundle %s is damaged and cannot be deleted: %s", digest[:12], failure)
             raise AlteredBundle(error.message, hint=SEND_AGAIN) from error
+
+    def _note(self, digest: str) -> Path:
+        """Return where it is written why a bundle was deleted, for the workers that come to it later."""
+        return self._damaged / f"{digest}.txt"
+
+    def _missing(self, digest: str) -> AlteredBundle | NotFound:
+        try:
+            return AlteredBundle(self._note(digest).read_text(encoding="utf-8"), hint=SEND_AGAIN)
+        except FileNotFoundError:
+            return NotFound(f"The server has no bundle {digest[:12]}.", hint=SEND_AGAIN)
 
     def delete(self, digest: str) -> None:
         """Delete a bundle, if it is there; whoever looks sees it whole or not at all."""

@@ -420,8 +420,14 @@ def test_a_damaged_bundle_is_deleted_and_can_be_sent_again(store, folder):
         store.open(digest)
     assert caught.value.hint == "Publish it again to send it again."
     assert not store.has(digest)
+    # Another worker comes to it later.
+    with pytest.raises(BundleError) as told:
+        BundleStore(store.path(digest).parent.parent).open(digest)
+    assert str(told.value) == str(caught.value)
     assert committed(store, folder, b"0123456789") == digest
     store.delete(digest)
+    with pytest.raises(NotFound, match="has no bundle"):
+        store.open(digest)
     store.delete(digest)
     assert not store.has(digest)
 
