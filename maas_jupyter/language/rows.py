@@ -45,6 +45,11 @@ class LanguageData(Data):
         """How many tokens are learned."""
         return sum(sum(label != IGNORED for label in labels) for _, labels in self._tokens)
 
+    @property
+    def unlearned_rows(self) -> int:
+        """How many rows teach nothing: their answer begins beyond the most tokens of a row."""
+        return sum(all(label == IGNORED for label in labels) for _, labels in self._tokens)
+
     def split(self, share: float, *, seed: int) -> tuple[LanguageData, LanguageData]:
         """Return the rest and a share of the rows, drawn by the seed.
 

@@ -324,6 +324,12 @@ def _language(model: Any, data: Any, val: Any, asked: Asked) -> Subject:
     rows = intake(data)
     held = None
     notes = [f"language model: {rows.rows:,} rows of at most {longest} tokens, {rows.token_count:,} tokens learned"]
+    warnings = []
+    if rows.unlearned_rows:
+        warnings.append(
+            f"{rows.unlearned_rows:,} of the {rows.rows:,} rows teach nothing: their answer begins after {longest} "
+            "tokens (--max-length)"
+        )
     if isinstance(val, int | float) and not isinstance(val, bool):
         rows, held = rows.split(_share(val), seed=asked.seed)
         notes.append(f"{held.rows:,} rows for validation, {rows.rows:,} for training")
@@ -340,7 +346,15 @@ def _language(model: Any, data: Any, val: Any, asked: Asked) -> Subject:
     params = {"lora": asked.lora} if asked.lora else {}
     module = CausalLogits(model)
     return Subject(
-        module=module, name=name, data=rows, val=held, task=_LANGUAGE, language=intake, params=params, notes=notes
+        module=module,
+        name=name,
+        data=rows,
+        val=held,
+        task=_LANGUAGE,
+        language=intake,
+        params=params,
+        notes=notes,
+        warnings=warnings,
     )
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import socket
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -87,10 +90,14 @@ class TrainingJob:
             told += [f"not the result of a run without a break: {', '.join(changed)}"] if changed else []
             state.notes = told
         state.warnings += [warning for warning in subject.warnings if warning not in state.warnings]
+        # At once, so that it is the last run for whoever asks, though its thread may not have begun.
+        state.started = state.started or time.time()
+        state.pid, state.host = os.getpid(), socket.gethostname()
         folder = RunFolder(home, state.run_id)
         recorder = Recorder(registry, folder, state)
         files = []
         try:
+            folder.write(state)
             files = write_origin(folder, source, {**environment(), **tags})
         except OSError as error:
             state.warnings.append(f"cannot keep the run's code and environment: {error.strerror or error}")

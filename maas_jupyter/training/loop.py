@@ -31,8 +31,8 @@ from maas_jupyter.training.plan import TrainingPlan
 from maas_jupyter.training.stopping import StopRequest
 
 _SECONDS_BETWEEN_LOOKS = 0.1
-#: Looks take at most a share of the time: where one takes long, they become rarer.
-_LOOK_SHARE = 30
+#: Looks take at most a share of the time: where they take long, they become rarer, but not rarer than once a second.
+_LOOK_SHARE, _MOST_SECONDS_BETWEEN_LOOKS = 30, 1.0
 _MOST_HISTORY = 1000
 _SCORE_BATCHES = 4
 
@@ -192,7 +192,7 @@ class _Training:
             state.epochs = 0 if not state.steps else ceil((options.steps or 0) / state.steps)
         state.started = state.started or time.time()
         self.meter = Meter(state, self.plan.device)
-        self.next_look = 0.0
+        self.next_look = self.look_cost = 0.0
 
     def _end(self) -> None:
         self.module.eval()
@@ -357,14 +357,18 @@ class _Training:
     # -- looking on ---------------------------------------------------------------------------------------------------
 
     def _look(self) -> None:
-        began = time.perf_counter()
+        began = time.thread_time()
         self._take_losses()
         self.meter.measure()
         self.stop.look()
         for observer in self.observers:
             observer.update(self.state)
+        cost = time.thread_time() - began
+        # The first look, and one that is held up, say nothing of the others.
+        usual, self.look_cost = min(cost, self.look_cost), cost
         now = time.perf_counter()
-        self.next_look = now + max(_SECONDS_BETWEEN_LOOKS, _LOOK_SHARE * (now - began))
+        pause = max(_SECONDS_BETWEEN_LOOKS, _LOOK_SHARE * usual)
+        self.next_look = now + min(_MOST_SECONDS_BETWEEN_LOOKS, pause)
         if self.keeper.due(now):
             self.keeper.save()
 

@@ -164,7 +164,7 @@ def _panel(panel: Panel, start: float, end: float, most: int) -> str:
     for epoch, anchor in ((start, "start"), (end, "end"))[: 2 if end > start else 1]:
         parts.append(
             f'<text x="{place(epoch, low)[0]:.1f}" y="{_HEIGHT - 8}" text-anchor="{anchor}" fill="{_INK}">'
-            f"{'epoch ' if epoch == start else ''}{epoch:g}</text>"
+            f"{'epoch ' if epoch == start else ''}{round(epoch, 1):g}</text>"
         )
     for line, points in lines:
         parts += _drawn(line, [place(*point) for point in points])

@@ -75,6 +75,11 @@ def test_batches_are_padded_by_length_and_hold_every_row_once():
     assert all(torch.equal(one.inputs[0], other.inputs[0]) for one, other in zip(batches, again, strict=True))
 
 
+def test_rows_whose_answer_is_cut_off_are_counted():
+    rows = [{"prompt": "2 + 2?", "completion": "4"}, {"prompt": "so " * 80, "completion": "4"}]
+    assert language_rows(rows, tokenizer(), max_length=64).unlearned_rows == 1
+
+
 def test_rows_come_from_frames_and_files(tmp_path):
     import pandas
 
