@@ -90,7 +90,8 @@ def test(words: list[str]) -> None:
         call(npm, "run", "--silent", script, cwd=PANEL)
     with tempfile.TemporaryDirectory(prefix="maas-notebooks-") as home:
         call(BIN / "pytest", "--nbval-lax", "--override-ini=testpaths=", "notebooks", env={"MAAS_HOME": home})
-    call(BIN / "pytest")
+    # One process for each core; a file's tests stay together, since they share what was made for them.
+    call(BIN / "pytest", "--numprocesses", str(min(os.cpu_count() or 1, 4)), "--dist", "loadfile")
 
 
 def constraints() -> None:
