@@ -3,6 +3,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+import signal
 import subprocess
 
 import pytest
@@ -29,6 +30,14 @@ def own_home(tmp_path, monkeypatch):
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     yield tmp_path / "home"
     stop_server(tmp_path / "home")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _interrupts_arrive():
+    """A job in the background of a shell ignores interrupts, and so would all that it starts."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -28,7 +28,7 @@ def calls():
     for path in NOTEBOOKS:
         cells = json.loads(path.read_text())["cells"]
         texts += ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]
-    found = re.findall(r"%maas +(\S.*)", "\n".join(texts))
+    found = re.findall(r"%maas +(\S.*)", "\n".join(texts).replace("\\\n", " "))
     found += re.findall(r"^maas +(\S.*)", "\n".join(re.findall(r"```sh\n(.*?)```", README, re.S)), re.M)
     return sorted(set(found))
 
