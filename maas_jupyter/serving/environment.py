@@ -9,12 +9,12 @@ from pathlib import Path
 
 import maas_jupyter
 
-#: Of glibc's malloc. Few arenas: with one per thread the freed memory of each would stay with the process. What a run
-#: frees is kept for the next up to 64 MB: given back to the system each time, an encoder's batch cost 10 % in page
-#: faults.
+#: Of glibc's malloc. One arena: with more, the freed memory of each would stay with the process, and a thread's goes
+#: back in the middle of a run. What a run frees is kept for the next: given back to the system each time, an encoder's
+#: batch costs a tenth more in page faults. An idle worker gives it back (``supervisor/memory.py``).
 _ALLOCATOR = {
-    "MALLOC_ARENA_MAX": "2",
-    "MALLOC_TRIM_THRESHOLD_": str(64 * 2**20),
+    "MALLOC_ARENA_MAX": "1",
+    "MALLOC_TRIM_THRESHOLD_": str(512 * 2**20),
     "MALLOC_MMAP_THRESHOLD_": str(32 * 2**20),
 }
 #: onnxruntime would report its sessions to its maker, from a thread and over a database that no fork may inherit.

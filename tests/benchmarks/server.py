@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 import time
@@ -11,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from maas_jupyter.schema import ServerRecord
+from maas_jupyter.serving.environment import child_environment
 from maas_jupyter.serving.record import read_record
 
 
@@ -29,9 +29,8 @@ def ours(home: Path, *arguments: str) -> Iterator[ServerRecord]:
 def start(home: Path, *arguments: str) -> subprocess.Popen[bytes]:
     """Begin to start a server."""
     command = [sys.executable, "-m", "maas_jupyter.serving", "--home", str(home), *arguments]
-    environment = {**os.environ, "MALLOC_ARENA_MAX": "2"}  # as `%maas publish` starts it
     with (home / "stderr").open("ab") as log:
-        return subprocess.Popen(command, stdout=log, stderr=log, env=environment)
+        return subprocess.Popen(command, stdout=log, stderr=log, env=child_environment())
 
 
 def wait(home: Path, process: subprocess.Popen[bytes]) -> ServerRecord:
