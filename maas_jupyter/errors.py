@@ -148,6 +148,11 @@ def nearest(name: str, known: Iterable[str], *, what: str, otherwise: str) -> st
     return _shown(names, what)
 
 
+def counted(number: int, noun: str) -> str:
+    """Return a number and what it counts: ``1 request``, ``2,000 requests``."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
 def _shown(names: list[str], what: str) -> str:
     shown = ", ".join(names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else "")
     return f"There are these {what}: {shown}."

@@ -39,7 +39,7 @@ NUMPY_DTYPES: dict[str, str] = {
 DATATYPES: dict[str, str] = {dtype: datatype for datatype, dtype in NUMPY_DTYPES.items()}
 
 Task = Literal["classification", "regression", "tensor"]
-Precision = Literal["fp32", "int8"]
+Precision = Literal["fp32", "fp16", "bf16", "int8", "int4"]
 VersionState = Literal["loading", "ready", "failed", "unloaded"]
 Action = Literal["publish", "canary", "shadow", "promote", "rollback", "unpublish", "load", "unload"]
 EndpointState = Literal["ready", "loading", "failed", "unavailable", "stopped"]
@@ -256,7 +256,8 @@ class UploadState(Struct, frozen=True):
 class ServerRecord(Struct, frozen=True):
     """``server.json``: how the local server is found again. Holds the token, so the file has mode 0600.
 
-    ``grpc`` is ``host:port``, null where the server speaks no gRPC.
+    ``grpc`` is ``host:port``, null where the server speaks no gRPC; ``moved_from`` the port that the server before had,
+    where that was taken when this one started.
     """
 
     pid: int
@@ -265,6 +266,7 @@ class ServerRecord(Struct, frozen=True):
     started: float
     version: str
     grpc: str | None = None
+    moved_from: int | None = None
 
     def __repr__(self) -> str:
         return f"ServerRecord(pid={self.pid}, url={self.url!r}, token='***')"

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from maas_jupyter.errors import InvalidInput, nearest
-from maas_jupyter.schema import NUMPY_DTYPES, Signature, TensorSpec
+from maas_jupyter.schema import DATATYPES, NUMPY_DTYPES, Signature, TensorSpec
 
 #: More names are not listed in a message.
 _SHOWN = 8
@@ -91,7 +91,8 @@ def validate(inputs: dict[str, np.ndarray], signature: Signature) -> None:
     for name, spec in expected.items():
         array = inputs[name]
         if array.dtype != NUMPY_DTYPES[spec.datatype]:
-            raise InvalidInput(f"Input '{name}' must be {spec.datatype}{spec.shape}, but it came as {array.dtype}.")
+            came = DATATYPES.get(array.dtype.name) or in_words(array.dtype)
+            raise InvalidInput(f"Input '{name}' must be {spec.datatype}{spec.shape}, but it came as {came}.")
         if not fits(array.shape, spec):
             raise InvalidInput(
                 f"Input '{name}' must have the shape {spec.shape} (-1: any size), but it came as {list(array.shape)}.",
@@ -235,6 +236,12 @@ def _fit_one(value: Any, spec: TensorSpec, *, in_table: bool) -> np.ndarray:
     return _texts(array, spec, in_table=in_table) if is_text else _cast(array, spec)
 
 
+def in_words(dtype: np.dtype) -> str:
+    """Return what values of a dtype are, for who does not know numpy's letters for them."""
+    kinds = {"U": "texts", "S": "texts", "O": "objects", "M": "dates", "m": "durations", "V": "records"}
+    return kinds.get(dtype.kind, dtype.name)
+
+
 def _shown(shape: list[int]) -> str:
     sizes = ", ".join("rows" if size < 0 else str(size) for size in shape)
     return f"({sizes},)" if len(shape) == 1 else f"({sizes})"
@@ -300,8 +307,8 @@ def _unfit(array: np.ndarray, unfit: np.ndarray, spec: TensorSpec, hint: str) ->
     value = value.item() if isinstance(value, np.generic) else value
     row = first // math.prod(array.shape[1:])
     return InvalidInput(
-        f"Input '{spec.name}' expects {spec.datatype}, given is {array.dtype} with values that do not fit, such as "
-        f"{value!r:.80} in row {row}.",
+        f"Input '{spec.name}' expects {spec.datatype}, given are {in_words(array.dtype)} with values that do not fit, "
+        f"such as {value!r:.80} in row {row}.",
         hint=hint,
     )
 

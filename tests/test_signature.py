@@ -106,6 +106,8 @@ def test_bare_rows_where_the_order_is_plain():
         ({**COLUMNS, "color": ["red", 7]}, TABLE, "Row 1 of input 'color' expects a text.*int", r"astype\(str\)"),
         ({**COLUMNS, "size": ["1", "2"]}, TABLE, "Input 'size' expects FP32.*such as '1' in row 0", "Convert"),
         ({**COLUMNS, "size": [1, "2"]}, TABLE, "Input 'size' expects FP32.*such as '1' in row 0", "Convert"),
+        ({**COLUMNS, "size": np.array(["1", "2"])}, TABLE, "expects FP32, given are texts with values", "Convert"),
+        ({**COLUMNS, "size": np.array([1, 2], "M8[D]")}, TABLE, "expects FP32, given are dates with values", "Convert"),
         ({**COLUMNS, "size": pandas.to_datetime(["2020-01-01", "2020-01-02"])}, TABLE, "2020.* in row 0", "trained on"),
         ({**COLUMNS, "size": [1, {}]}, TABLE, "such as {} in row 1", "Convert"),
         ({**COLUMNS, "size": [1, 1e300]}, TABLE, r"such as 1e\+300 in row 1", "astype"),

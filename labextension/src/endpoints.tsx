@@ -5,6 +5,9 @@ import type { EndpointRow, EndpointState, ShadowCounts, TrafficRow, VersionState
 import { Empty, Section, Skeleton } from './section';
 import { Sparkline } from './sparkline';
 
+/** Stands for all endpoints of a target that does not answer and whose endpoints are not known. */
+const UNKNOWN = '*';
+
 /** The section of endpoints; null rows mean that none have come yet. */
 export function EndpointsSection({ rows }: { readonly rows: readonly EndpointRow[] | null }): React.ReactElement {
   const { trans } = useContext(LocaleContext);
@@ -25,27 +28,30 @@ export function EndpointsSection({ rows }: { readonly rows: readonly EndpointRow
 
 function Endpoint({ row }: { readonly row: EndpointRow }): React.ReactElement {
   const { trans, format } = useContext(LocaleContext);
+  const unknown = row.name === UNKNOWN;
   return (
     <li className="maas-endpoint" data-endpoint={row.name} data-target={row.target} data-state={row.state}>
       <div className="maas-row">
-        <h3 className="maas-name" title={`${row.name}\n${row.url}`}>
-          {row.name}
+        <h3 className="maas-name" title={unknown ? row.url : `${row.name}\n${row.url}`}>
+          {unknown ? row.target : row.name}
         </h3>
-        <span className="maas-target">{row.target}</span>
+        {!unknown && <span className="maas-target">{row.target}</span>}
         <StateBadge state={row.state} />
       </div>
       {row.state !== 'ready' && row.reason !== '' && <p className="maas-reason">{row.reason}</p>}
       {row.traffic.length > 0 && <Traffic rows={row.traffic} />}
       {(row.state === 'ready' || row.latest !== null) && <Measurements row={row} />}
-      <p className="maas-totals">
-        <span data-stat="requests_total" data-value={row.requests_total}>
-          {trans._n('%2 request', '%2 requests', row.requests_total, format.count(row.requests_total))}
-        </span>
-        {' · '}
-        <span data-stat="errors_total" data-value={row.errors_total}>
-          {trans._n('%2 error', '%2 errors', row.errors_total, format.count(row.errors_total))}
-        </span>
-      </p>
+      {!unknown && (
+        <p className="maas-totals">
+          <span data-stat="requests_total" data-value={row.requests_total}>
+            {trans._n('%2 request', '%2 requests', row.requests_total, format.count(row.requests_total))}
+          </span>
+          {' · '}
+          <span data-stat="errors_total" data-value={row.errors_total}>
+            {trans._n('%2 error', '%2 errors', row.errors_total, format.count(row.errors_total))}
+          </span>
+        </p>
+      )}
     </li>
   );
 }

@@ -112,7 +112,7 @@ def serve(
     host : str
         Address to listen on.
     port : int
-        Port of HTTP; 0 takes a free one.
+        Port of HTTP; 0 takes the one that the last server of this home had, where it is free, else any that is.
     grpc_port : int
         Port of gRPC; 0 takes a free one. Without it there is no gRPC.
     home : str
@@ -145,7 +145,7 @@ def serve(
             f"--{name.replace('_', '-')}" + ("" if value is True else f"={value}") for name, value in changed.items()
         ]
         raise UsageError(
-            "A server in a cell would end with the kernel. %maas publish starts a local one that does not.",
+            "A server in a cell would end with the kernel. %maas start starts a local one that does not.",
             hint=f"For a server of its own, in a terminal: {shlex.join(['maas', 'serve', *words])}",
         )
     from maas_jupyter.serving.options import ServerOptions

@@ -73,9 +73,7 @@ def publish(
     registry = open_registry()
     version = to_version(model, registry)
     if require_passed:
-        from maas_jupyter.registry import require_verdict
-
-        require_verdict(version)
+        registry.require_passed(version)
     # The server starts while the bundle is fetched and verified.
     target.prepare()
     try:
@@ -291,10 +289,36 @@ def logs(name: Annotated[Any, Kind.ENDPOINT] = None, *, lines: int = 20, on: str
     return to_endpoint(name, on).logs(lines)
 
 
+def start(*, on: str | None = None) -> Notice:
+    """Start the local server, with everything that it served: after a stop, or after a restart of the machine.
+
+    A publish starts it too; one that runs is left as it is.
+
+    Parameters
+    ----------
+    on : str
+        Which server: a target's name; local by default.
+
+    Returns
+    -------
+    Notice
+        What it serves, and where.
+
+    Raises
+    ------
+    Unavailable
+        If it cannot be started, or does not answer.
+    UsageError
+        If it is a connected server: it is started where it runs.
+    """
+    return open_target(on).start()
+
+
 def stop(name: Annotated[Any, Kind.ENDPOINT] = None, *, on: str | None = None) -> Notice:
     """Stop an endpoint; without a name, stop the local server.
 
-    A stopped server comes back, with its models, at the next publish; an endpoint that is stopped by its name does not.
+    A stopped server comes back, with its models, with a start or the next publish; an endpoint that is stopped by its
+    name does not.
 
     Parameters
     ----------

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 
+from maas_jupyter.errors import counted
 from maas_jupyter.monitoring.rows import ShadowCounts
 from maas_jupyter.plugins import Displayed
 from maas_jupyter.schema import VersionStatus
@@ -16,9 +17,12 @@ from maas_jupyter.schema import VersionStatus
 REQUESTS = "maas_requests_total"
 DURATION = "maas_request_duration_seconds"
 SHADOW = "maas_shadow_requests_total"
+DEPARTED = "maas_departed_requests_total"
 MEMORY = "maas_process_resident_memory_bytes"
 START = "maas_process_start_time_seconds"
-_WANTED = (REQUESTS, f"{DURATION}_bucket", f"{DURATION}_sum", f"{DURATION}_count", SHADOW, MEMORY, START)
+#: So many versions are shown that serve no more.
+_SHOWN_GONE = 5
+_WANTED = (REQUESTS, f"{DURATION}_bucket", f"{DURATION}_sum", f"{DURATION}_count", SHADOW, DEPARTED, MEMORY, START)
 
 
 @dataclass
@@ -109,12 +113,22 @@ class VersionCounts:
 
 
 class EndpointCounts(dict[str, VersionCounts]):
-    """One model's counters by version; they only grow until the server restarts, or drops a version with its own."""
+    """One model's counters by version; they only grow until the server restarts.
+
+    Attributes
+    ----------
+    departed : Counter of str
+        Requests per HTTP status code to versions that left so long ago that nothing else is known of them.
+    """
+
+    def __init__(self, *versions: Mapping[str, VersionCounts]) -> None:
+        super().__init__(*versions)
+        self.departed: Counter[str] = Counter()
 
     @property
     def whole(self) -> VersionCounts:
         """The sum over the versions."""
-        return VersionCounts.summed(self.values())
+        return VersionCounts.summed([*self.values(), VersionCounts(self.departed)])
 
     def of(self, version: str) -> VersionCounts:
         """Return the counters of one version, which may have had no request yet."""
@@ -123,8 +137,9 @@ class EndpointCounts(dict[str, VersionCounts]):
     def since(self, earlier: EndpointCounts) -> EndpointCounts:
         """Return what was counted after ``earlier``.
 
-        A version whose total became smaller counts from zero again, because its server restarted, or because it was
-        withdrawn and published again; everything that it has counted then is new. Neither says anything of the others.
+        A version whose total became smaller counts from zero again: its server restarted, or it was published again
+        after so long that its counters had been dropped. Everything that it has counted then is new; the others are
+        looked at for themselves.
         """
         new = EndpointCounts()
         for version, counts in self.items():
@@ -159,6 +174,8 @@ class VersionMetrics:
     Attributes
     ----------
     version : str
+    serves : bool
+        Whether it still does.
     share : float or None
         Of the traffic, as it is divided now, from 0 to 1; None where that is not known.
     requests_total, errors_total : int
@@ -171,6 +188,7 @@ class VersionMetrics:
     """
 
     version: str
+    serves: bool
     share: float | None
     requests_total: int
     errors_total: int
@@ -197,18 +215,36 @@ class EndpointMetrics(Displayed):
 
     def __repr__(self) -> str:
         latency = "no latency yet" if self.p50_ms is None else f"p50 {self.p50_ms:.3g} ms, p95 {self.p95_ms:.3g} ms"
-        lines = [f"{self.name}: {self.requests_total} requests, {self.errors_total} errors, {latency}"]
+        lines = [f"{self.name}: {_answered(self)}, {latency}"]
         if len(self.versions) > 1:
-            lines += map(_line, self.versions)
+            lines += map(_line, self.shown)
+            lines += [f"  {self.more}"] if self.more else []
         return "\n".join(lines)
+
+    @property
+    def shown(self) -> list[VersionMetrics]:
+        """The versions that serve, and the last of those that did."""
+        gone = [row for row in self.versions if not row.serves]
+        return [*(row for row in self.versions if row.serves), *gone[-_SHOWN_GONE:]]
+
+    @property
+    def more(self) -> str:
+        """Says how many versions are not among those; empty where none is."""
+        rest = len(self.versions) - len(self.shown)
+        return f"and {counted(rest, 'earlier version')}" if rest else ""
+
+
+def _answered(row: EndpointMetrics | VersionMetrics) -> str:
+    return f"{counted(row.requests_total, 'request')}, {counted(row.errors_total, 'error')}"
 
 
 def _line(row: VersionMetrics) -> str:
     words = [] if row.share is None or row.shadow else [f"{row.share:.0%} of the traffic"]
+    words += [] if row.serves else ["serves no more"]
     if row.shadow:
         words += ["shadow", compared(row.shadow)]
     else:
-        words += [f"{row.requests_total} requests", f"{row.errors_total} errors"]
+        words += [_answered(row)]
         words += [] if row.requests_per_second is None else [f"{row.requests_per_second:.3g}/s"]
         words += [] if row.p50_ms is None else [f"p50 {row.p50_ms:.3g} ms, p95 {row.p95_ms:.3g} ms"]
     return f"  version {row.version}: {', '.join(words)}"
@@ -251,6 +287,9 @@ def parse(text: str) -> Scrape:
                 started = min(sample.value, started or sample.value)
                 continue
             labels = sample.labels
+            if sample.name == DEPARTED:
+                models.setdefault(labels["model"], EndpointCounts()).departed[labels["code"]] += int(sample.value)
+                continue
             versions = models.setdefault(labels["model"], EndpointCounts())
             counts = versions.setdefault(labels["version"], VersionCounts())
             if sample.name == REQUESTS:
@@ -276,7 +315,7 @@ def endpoint_metrics(name: str, text: str, traffic: Sequence[VersionStatus] = ()
     text : str
         The body of its server's ``GET /metrics``.
     traffic : sequence of VersionStatus
-        The versions that serve, in their order; what was counted of others comes after them.
+        The versions that serve, in their order; those that did come after them.
     """
     reading = parse(text)
     counts = reading.models.get(name, EndpointCounts())
@@ -290,6 +329,7 @@ def endpoint_metrics(name: str, text: str, traffic: Sequence[VersionStatus] = ()
         own, row = counts.of(version), rows.get(version)
         return VersionMetrics(
             version=version,
+            serves=version in rows or not rows,
             share=row.weight / weights if row and weights else None,
             requests_total=own.requests,
             errors_total=own.errors,

@@ -104,6 +104,6 @@ def _source(connection: Connection) -> TargetSource:
     def load() -> Target:
         from maas_jupyter.targets.remote import RemoteTarget
 
-        return RemoteTarget(connection)
+        return RemoteTarget(connection, how_to_set=lambda variable: f"Set {variable} before JupyterLab starts.")
 
     return TargetSource(connection.name, load)

@@ -62,6 +62,12 @@ class Authenticator:
             if not _TOKEN.fullmatch(token):
                 raise UsageError(f"The token of '{principal.name}' {_WRONG_TOKEN}", hint=_MAKE_TOKEN)
         self._tokens = [(token.encode(), principal) for token, principal in tokens.items()]
+        # The first one is the server's own; which files those are is nothing that a stranger need know.
+        self._where = "The token is in " + (
+            "the file that --token-file names where the server runs."
+            if len(tokens) > 1
+            else "server.json, in the home of the server; it is new at each start."
+        )
 
     def __call__(self, authorization: bytes) -> Principal:
         """Return the sender.
@@ -83,7 +89,7 @@ class Authenticator:
                     return principal
         raise Unauthorized(
             "The token is wrong." if authorization else "This needs a token.",
-            hint="Send the header 'Authorization: Bearer TOKEN' with the token of the server's record.",
+            hint="Send the header 'Authorization: Bearer TOKEN'. " + self._where,
         )
 
     def __repr__(self) -> str:

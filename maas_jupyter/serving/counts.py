@@ -92,6 +92,8 @@ class Counts(Struct):
     ----------
     requests : dict
         By model, version, protocol and HTTP code; model and version are empty where the request named none that exists.
+    departed : dict
+        Requests to versions that left so long ago that they have no series any more, by model and HTTP code.
     principals : dict
         Requests by who asked.
     request_seconds, queue_seconds, inference_seconds : dict
@@ -113,6 +115,7 @@ class Counts(Struct):
     """
 
     requests: dict[tuple[str, str, str, int], int] = field(default_factory=dict)
+    departed: dict[tuple[str, int], int] = field(default_factory=dict)
     principals: dict[str, int] = field(default_factory=dict)
     request_seconds: dict[Served, Histogram] = field(default_factory=dict)
     queue_seconds: dict[Served, Histogram] = field(default_factory=dict)
@@ -132,6 +135,7 @@ class Counts(Struct):
         for part in parts:
             numbers: tuple[tuple[dict[Any, Any], dict[Any, Any]], ...] = (
                 (whole.requests, part.requests),
+                (whole.departed, part.departed),
                 (whole.principals, part.principals),
                 (whole.failed_seconds, part.failed_seconds),
                 (whole.shadow, part.shadow),
@@ -156,16 +160,24 @@ class Counts(Struct):
             whole.processes.extend(part.processes)
         return whole
 
-    def keep(self, serves: Callable[[str, str], bool]) -> None:
-        """Drop what was counted of versions that are gone: else every version that ever was would stay.
+    def keep(self, has: Callable[[str, str], bool], knows: Callable[[str], bool]) -> None:
+        """Drop the series of versions that left long ago, which would else grow in number for ever.
+
+        What is kept of them is how many requests they had.
 
         Parameters
         ----------
-        serves : callable
-            Says whether a model has a version.
+        has : callable
+            Says whether a version of a model has series; see `Series`.
+        knows : callable
+            Says whether anything is kept of a model.
         """
+        for model, version, protocol, code in [key for key in self.requests if key[0] and not has(key[0], key[1])]:
+            number = self.requests.pop((model, version, protocol, code))
+            self.departed[model, code] = self.departed.get((model, code), 0) + number
+        for key in [key for key in self.departed if not knows(key[0])]:
+            del self.departed[key]
         series: tuple[dict[Any, Any], ...] = (
-            self.requests,
             self.request_seconds,
             self.queue_seconds,
             self.inference_seconds,
@@ -175,13 +187,14 @@ class Counts(Struct):
             self.shadow,
         )
         for each in series:
-            for key in [key for key in each if key[0] and not serves(key[0], key[1])]:
+            for key in [key for key in each if key[0] and not has(key[0], key[1])]:
                 del each[key]
 
     def without_gauges(self) -> Counts:
         """Return what stays true when the worker has ended: everything but queues, loaded versions and processes."""
         return Counts(
             self.requests,
+            self.departed,
             self.principals,
             self.request_seconds,
             self.queue_seconds,

@@ -33,6 +33,13 @@ class _Families(Collector):
             ["model", "version", "protocol", "code"],
             counts.requests,
         )
+        yield _family(
+            CounterMetricFamily,
+            "maas_departed_requests",
+            "Requests to versions that left so long ago that they have no series any more.",
+            ["model", "code"],
+            counts.departed,
+        )
         principals = {(name,): number for name, number in counts.principals.items()}
         yield _family(
             CounterMetricFamily, "maas_principal_requests", "Requests by who asked.", ["principal"], principals

@@ -62,6 +62,8 @@ class LogEntry:
         When, by this machine's clock; None for a line that is not ours, such as what a crash leaves.
     level, message, traceback : str
         How bad, what, and where in the code.
+    process, pid : str
+        Which of the server's processes says so: ``"supervisor"`` or ``"worker"``, and its id.
     request_id, model, version : str
         What it is about, where it says so beside its message.
     """
@@ -69,6 +71,8 @@ class LogEntry:
     message: str
     time: datetime | None = None
     level: str = ""
+    process: str = ""
+    pid: str = ""
     request_id: str = ""
     model: str = ""
     version: str = ""
@@ -80,7 +84,7 @@ class LogEntry:
         try:
             found = json.loads(line)
             time = datetime.fromisoformat(found["time"]).astimezone()
-            names = ("message", "level", "request_id", "model", "version", "traceback")
+            names = ("message", "level", "process", "pid", "request_id", "model", "version", "traceback")
             return cls(time=time, **{name: str(found.get(name, "")) for name in names})
         except (ValueError, TypeError, KeyError, AttributeError):
             return cls(line)
@@ -90,6 +94,11 @@ class LogEntry:
         return model == self.model or re.search(rf"(?<![\w.-]){re.escape(model)}(?![\w-])", self.message) is not None
 
     @property
+    def source(self) -> str:
+        """Which process says so: the supervisor, of which there is one, or a worker with its id."""
+        return f"worker {self.pid}" if self.process == "worker" else self.process
+
+    @property
     def event(self) -> str:
         """The message, with the model, its version and the request as far as they are known beside it."""
         model = " ".join(filter(None, [self.model, self.version and f"version {self.version}"]))
@@ -97,7 +106,7 @@ class LogEntry:
         return f"{self.message} ({subject})" if subject else self.message
 
     def __str__(self) -> str:
-        head = [f"{self.time:%Y-%m-%d %H:%M:%S}", f"{self.level:<7}"] if self.time else []
+        head = [f"{self.time:%Y-%m-%d %H:%M:%S}", f"{self.level:<7}", f"{self.source:<14}"] if self.time else []
         line = " ".join([*head, self.event])
         return "\n".join([line, *(f"    {each}" for each in self.traceback.splitlines())])
 

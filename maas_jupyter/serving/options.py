@@ -51,7 +51,7 @@ class ServerOptions(Struct, frozen=True, kw_only=True):
     host : str
         Address to listen on.
     port : int
-        Port of HTTP; 0 takes a free one.
+        Port of HTTP; 0 takes the one that the last server of this home had, where it is free, else any that is.
     grpc_port : int, optional
         Port of gRPC; 0 takes a free one, None serves no gRPC.
     workers : int
@@ -160,7 +160,7 @@ def parse(arguments: Sequence[str] | None = None) -> ServerOptions:
     add = parser.add_argument
     add("--home", required=True, help="folder of the server's state")
     add("--host", default="127.0.0.1", help="address to listen on")
-    add("--port", type=int, default=0, help="port of HTTP; 0 takes a free one")
+    add("--port", type=int, default=0, help="port of HTTP; 0 takes the last one again, or a free one")
     add("--grpc-port", type=int, help="port of gRPC; 0 takes a free one; without it there is no gRPC")
     add("--workers", type=int, default=cores(), help="worker processes; default one per core")
     add("--threads", type=int, default=0, help="threads of one run; default the cores shared among the workers")

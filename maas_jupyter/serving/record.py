@@ -39,6 +39,24 @@ def log_path(home: Path) -> Path:
     return home / "server.log"
 
 
+def _port_path(home: Path) -> Path:
+    return home / "server.port"
+
+
+def last_port(home: Path) -> int:
+    """Return the port that the last server of a home had; 0 where that is not known."""
+    try:
+        port = int(_port_path(home).read_text())
+    except (OSError, ValueError):
+        return 0
+    return port if 0 < port <= 65535 else 0
+
+
+def keep_port(home: Path, port: int) -> None:
+    """Keep a port for the next server of a home, so that its clients find that one."""
+    schema.write_atomic(_port_path(home), str(port).encode())
+
+
 def read_record(home: Path) -> ServerRecord | None:
     """Return the record; None where there is none that can be read. A record does not prove that the server lives."""
     try:

@@ -21,6 +21,7 @@ from maas_jupyter.serving.counts import Counts
 from maas_jupyter.serving.metrics import Metrics
 from maas_jupyter.serving.options import Limits
 from maas_jupyter.serving.router import Router
+from maas_jupyter.serving.series import Series
 from maas_jupyter.serving.servable import Servable
 from maas_jupyter.serving.store import BundleStore
 from maas_jupyter.signature import Validator
@@ -123,6 +124,7 @@ class ModelRepository:
         self._routers: dict[str, Router[LoadedVersion]] = {}
         self._models: dict[str, ServedModel] = {}
         self._others: dict[str, dict[str, VersionStatus]] = {}  # versions that do not serve, with the reason
+        self._series = Series()
         self._failed: dict[str, dict[tuple[str, str], str]] = {}  # of those the ones that do not load in this process
         self._prepared: defaultdict[str, dict[tuple[str, str], LoadedVersion]] = defaultdict(dict)
         self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
@@ -194,7 +196,7 @@ class ModelRepository:
     async def counts(self) -> Counts:
         """Return what this worker counted."""
         counts = self.metrics.counts
-        counts.keep(self._knows)
+        counts.keep(self._series.has, self._series.knows)
         counts.loaded = {name: len(router.versions) for name, router in self._routers.items()}
         counts.queue_depth = {
             (name, version): loaded.batcher.depth
@@ -202,10 +204,6 @@ class ModelRepository:
             for version, loaded in router.versions.items()
         }
         return counts
-
-    def _knows(self, name: str, version: str) -> bool:
-        model = self._models.get(name)
-        return model is not None and any(served.version == version for served in model.versions)
 
     # -- changing -----------------------------------------------------------------------------------------------------
 
@@ -243,6 +241,7 @@ class ModelRepository:
             before = self._routers.pop(name, None)
             old = {*(before.versions.values() if before else ()), *self._prepared.pop(name, {}).values()}
             self._models[name] = model
+            self._series.change(name, (served.version for served in model.versions))
             self._others[name] = {row.version: row for row in (*others, *failed)}
             if not model.loaded:
                 rows = [VersionStatus(row.version, row.digest, row.weight, "unloaded") for row in model.versions]
@@ -258,6 +257,7 @@ class ModelRepository:
         async with self._locks[name]:
             router = self._routers.pop(name, None)
             self._models.pop(name, None)
+            self._series.change(name, ())
             self._others.pop(name, None)
             self._failed.pop(name, None)
             prepared = self._prepared.pop(name, {}).values()

@@ -10,14 +10,15 @@ import math
 import shlex
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from maas_jupyter.schema import Signature
 
 _JSON = "-H 'Content-Type: application/json'"
-#: Values of a tensor that a line for a shell holds; more are repeated by the shell: the words of one command have no
-#: room for those of a picture, nor has a notebook.
-_MOST_VALUES = 256
+#: Values of a tensor that a line for a shell holds; more are repeated by the shell.
+_MOST_VALUES = 16
+#: Characters of a body that is a word of a command, which has no room for those of a picture; longer ones are piped.
+_MOST_CHARACTERS = 65_536
 #: A grey point as a PNG file, in base64.
 _PICTURE = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR42mNoAAAAggCB2kUIOwAAAABJRU5ErkJggg=="
 
@@ -124,28 +125,47 @@ def example(signature: Signature) -> Request:
 
 def _posting(token: str, options: str, url: str, request: Request) -> str:
     """Return a line that pipes what prints the token into curl, which posts a request."""
-    commands, rest = _printing(request)
-    body = "@/dev/fd/3" if commands else shlex.quote(rest)
+    parts = _parts(request)
+    piped = sum(len(part.text) * part.times for part in parts) > _MOST_CHARACTERS
+    body = "@/dev/fd/3" if piped else "".join(map(_as_word, parts))
     line = f"{token} | curl -s -H @- {options}{_JSON} -d {body} {shlex.quote(url)}"
-    if not commands:
+    if not piped:
         return line
     # Both come through pipes: the body through the one that the token leaves.
-    return f"{{ {'; '.join(commands)}; printf %s {shlex.quote(rest)}; }} | {{ {line}; }} 3<&0"
+    return f"{{ {'; '.join(map(_as_command, parts))}; }} | {{ {line}; }} 3<&0"
 
 
-def _printing(request: Request) -> tuple[list[str], str]:
-    """Return a request as JSON: commands for a shell that print all up to its last long tensor, and what follows."""
-    commands, text = [], '{"inputs":['
+class _Part(NamedTuple):
+    """A piece of a request as JSON, and how often it is there."""
+
+    text: str
+    times: int = 1
+
+
+def _parts(request: Request) -> list[_Part]:
+    found, text = [], '{"inputs":['
     for index, tensor in enumerate(request):
         value, count = json.dumps(tensor.value), math.prod(tensor.shape)
         text += ("," if index else "") + tensor.head
         if count > _MOST_VALUES:
-            commands += [f"printf %s {shlex.quote(text)}", f"printf {shlex.quote(f'{value},%.0s')} $(seq {count - 1})"]
+            found += [_Part(text), _Part(f"{value},", count - 1)]
             text = value
         else:
             text += ",".join([value] * count)
         text += "]}"
-    return commands, text + "]}"
+    return [*found, _Part(text + "]}")]
+
+
+def _as_command(part: _Part) -> str:
+    """Return a command for a shell that prints a part."""
+    if part.times == 1:
+        return f"printf %s {shlex.quote(part.text)}"
+    return f"printf {shlex.quote(f'{part.text}%.0s')} $(seq {part.times})"
+
+
+def _as_word(part: _Part) -> str:
+    """Return a word for a shell, or a piece of one, that is a part."""
+    return shlex.quote(part.text) if part.times == 1 else f'"$({_as_command(part)})"'
 
 
 def _as_python(request: Request) -> str:

@@ -82,6 +82,15 @@ class Target(Protocol):
             If the model is not published here.
         """
 
+    def start(self) -> Notice:
+        """Serve what was published before; say what that is, and where.
+
+        Raises
+        ------
+        UsageError
+            If to start the target is not for its clients to do.
+        """
+
     def stop(self, name: str | None = None) -> Notice:
         """Withdraw one model, or stop serving altogether and keep what was published for the next start; say which.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import getpass
 import os
 import re
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
@@ -38,8 +39,13 @@ class Connection(Struct, frozen=True, kw_only=True):
     token_env: str
     ca_file: str | None = None
 
-    def token(self) -> str:
+    def token(self, how_to_set: Callable[[str], str]) -> str:
         """Return the token, from the environment of this process.
+
+        Parameters
+        ----------
+        how_to_set : callable
+            Given the variable, returns how it is set where errors are shown.
 
         Raises
         ------
@@ -49,9 +55,8 @@ class Connection(Struct, frozen=True, kw_only=True):
         token = os.environ.get(self.token_env, "").strip()
         if not token:
             raise Unauthorized(
-                f"The token of '{self.name}' is expected in the environment variable {self.token_env}, "
-                "which is not set in this process.",
-                hint=set_variable(self.token_env),
+                f"The token of '{self.name}' is missing: {self.token_env} is not set here.",
+                hint=how_to_set(self.token_env),
             )
         return token
 

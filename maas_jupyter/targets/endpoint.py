@@ -93,6 +93,8 @@ class Endpoint(Displayed):
         The versions, their states and their weights.
     signature : Signature or None
         What goes in and comes out, where it is known.
+    note : str
+        What its clients have to know.
     seen : float
         When this was so, in epoch seconds.
     """
@@ -104,13 +106,21 @@ class Endpoint(Displayed):
     reason: str = ""
     traffic: list[VersionStatus] = field(default_factory=list)
     signature: Signature | None = None
+    note: str = ""
     seen: float = field(default_factory=time.time, compare=False)
     _access: Access | None = field(default=None, compare=False)
     _target: Target | None = field(default=None, compare=False)
 
     @classmethod
     def serving(
-        cls, status: ModelStatus, target: Target, url: str, access: Access, signature: Signature | None
+        cls,
+        status: ModelStatus,
+        target: Target,
+        url: str,
+        access: Access,
+        signature: Signature | None,
+        *,
+        note: str = "",
     ) -> Endpoint:
         """Make the endpoint of a model whose server answers at ``url``."""
         rows = status.versions
@@ -125,6 +135,7 @@ class Endpoint(Displayed):
             reason="; ".join([*reasons, *filter(None, [resting])]),
             traffic=rows,
             signature=signature,
+            note=note,
             _access=access,
             _target=target,
         )
@@ -226,10 +237,12 @@ class Endpoint(Displayed):
     def line(self) -> str:
         """How it is, without the reason."""
         shares = ", ".join(self._share(row) for row in self.traffic if row.version)
+        if self.name == UNKNOWN:
+            return f"{self.target} is {self.state}"
         return f"{self.name} is {self.state} on {self.target}" + (f": {shares}" if shares else "")
 
     def __repr__(self) -> str:
-        return "\n".join(line for line in (self.line, self.reason, self.url) if line)
+        return "\n".join(filter(None, [self.line, self.reason, self.url, self.note]))
 
     def _share(self, row: VersionStatus) -> str:
         total = sum(row.weight for row in self.traffic)
@@ -281,15 +294,21 @@ class EndpointList(list[Endpoint], Displayed):
 
     def __repr__(self) -> str:
         last = {id(same[-1]): same[0].reason for same in self._resting().values() if len(same) > 1}
-        lines = []
+        lines: list[str] = []
         for each in self:
-            lines.append(each.line if self.in_common(each) else repr(each))
+            lines += [each.line] if self.in_common(each) else filter(None, [each.line, each.reason, each.url])
             lines += [last[id(each)]] if id(each) in last else []
+        lines += self.notes
         return "\n".join(lines) or "No endpoints. Publish one: %maas publish NAME"
 
     def in_common(self, endpoint: Endpoint) -> bool:
         """Say whether others of its target rest for the same reason, the server's rather than their own."""
         return len(self._resting().get(_rests(endpoint), ())) > 1
+
+    @property
+    def notes(self) -> list[str]:
+        """What the clients of some have to know, each once."""
+        return list(dict.fromkeys(each.note for each in self if each.note))
 
     def said_once(self) -> list[str]:
         """Return the reasons that several endpoints have in common, as the first one of them has it."""

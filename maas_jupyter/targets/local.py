@@ -8,7 +8,7 @@ from pathlib import Path
 
 from maas_jupyter import config, schema
 from maas_jupyter.errors import BundleError, NotFound, Unavailable, nearest
-from maas_jupyter.schema import MANIFEST_NAME, Manifest, ModelStatus, ServedModel, Signature, check_name, is_name
+from maas_jupyter.schema import MANIFEST_NAME, Manifest, ModelStatus, Signature, check_name, is_name
 from maas_jupyter.serving.client import ServingClient
 from maas_jupyter.serving.control.desired import DesiredState
 from maas_jupyter.serving.control.history import History as RecordedHistory
@@ -16,8 +16,10 @@ from maas_jupyter.serving.record import read_record, record_path
 from maas_jupyter.targets.access import RecordAccess
 from maas_jupyter.targets.connections import user_name
 from maas_jupyter.targets.endpoint import Endpoint, EndpointList
-from maas_jupyter.targets.nouns import History, Notice, TargetStatus, listed, serve_again, withdrawn_hint
+from maas_jupyter.targets.nouns import History, Notice, TargetStatus, listed, withdrawn_hint
 from maas_jupyter.targets.process import LocalServer
+
+_START = "Start it with all that it serves: %maas start"
 
 
 class LocalTarget:
@@ -148,6 +150,26 @@ class LocalTarget:
             return ""
         return withdrawn_hint(RecordedHistory(self.home).recent(name).entries, self.name)
 
+    def start(self) -> Notice:
+        """Start the server unless it runs; everything that was published serves when this returns, or failed.
+
+        Raises
+        ------
+        Unavailable
+            If it cannot be started, or does not answer.
+        """
+        runs = self._server.settled() is not None
+        client = self._server.client()
+        ready: list[str] = []
+        others: list[str] = []
+        for model in client.status().models:
+            (ready if any(row.state == "ready" for row in model.versions) else others).append(model.name)
+        words = [f"The local server {'runs already' if runs else 'was started'} at {client.url}."]
+        words += [f"It serves {listed(ready)}."] if ready else []
+        words += [f"{listed(others)} cannot be served now: see %maas endpoints."] if others else []
+        words += [] if ready or others else ["Nothing is published yet: %maas publish MODEL."]
+        return Notice(" ".join([*words, self._server.moved]).strip())
+
     def stop(self, name: str | None = None) -> Notice:
         """Withdraw one model, or end the server; it also ends with its last model.
 
@@ -173,10 +195,8 @@ class LocalTarget:
         models, broken = DesiredState(self.home).read()
         kept = listed(sorted({*models, *broken}))
         comes = "comes" if len({*models, *broken}) == 1 else "come"
-        return Notice(
-            ("The local server was stopped" if client is not None else "The local server does not run")
-            + (f"; {kept} {comes} back with the next publish." if kept else ".")
-        )
+        how = f"; {kept} {comes} back with %maas start, or with the next publish." if kept else "."
+        return Notice(("The local server was stopped" if client is not None else "The local server does not run") + how)
 
     def unpublish(self, name: str, *, reason: str = "") -> Notice:
         """Withdraw one model; the server ends with its last one.
@@ -213,7 +233,8 @@ class LocalTarget:
     def _serving_endpoint(self, model: ModelStatus, client: ServingClient) -> Endpoint:
         rows = [row for row in model.versions if row.state == "ready"] or model.versions
         signature = self._signature(rows[0].digest) if rows else None
-        return Endpoint.serving(model, self, client.url, RecordAccess(record_path(self.home)), signature)
+        access = RecordAccess(record_path(self.home))
+        return Endpoint.serving(model, self, client.url, access, signature, note=self._server.moved)
 
     def _resting_endpoints(self, error: Unavailable | None = None) -> Iterator[Endpoint]:
         record = read_record(self.home)
@@ -228,7 +249,7 @@ class LocalTarget:
         else:
             state, reason, gone = "unavailable", f"The local model server (process {record.pid}) is gone.", True
         for name in sorted({*models, *broken}):
-            how = f" {_start(models[name])}" if gone and name in models else ""
+            how = f" {_START}" if gone else ""
             yield Endpoint(
                 name=name,
                 target=self.name,
@@ -252,10 +273,8 @@ class LocalTarget:
         client = self._server.running() if checked else self._server.client_of(record) if record else None
         if client is None:
             models, _ = DesiredState(self.home).read()
-            served = models.get(name)
-            what = f"'{name}' is published, but the" if served else "The"
-            hint = _start(served) if served else "Publish a model, which starts it: %maas publish NAME"
-            raise Unavailable(f"{what} local model server does not run.", hint=hint)
+            what = f"'{name}' is published, but the" if name in models else "The"
+            raise Unavailable(f"{what} local model server does not run.", hint=_START)
         return client
 
     def status(self) -> TargetStatus:
@@ -265,9 +284,5 @@ class LocalTarget:
         except Unavailable as error:
             return TargetStatus(self.name, "", "unavailable", f"{error.message} {error.hint}")
         if client is None:
-            return TargetStatus(self.name, "", "stopped", "The next publish starts it.")
+            return TargetStatus(self.name, "", "stopped", f"{_START}.")
         return TargetStatus(self.name, client.url, "ready", role="admin", models=len(client.status().models))
-
-
-def _start(model: ServedModel) -> str:
-    return f"Start it with all that it served: {serve_again(model)}"

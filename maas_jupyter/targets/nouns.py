@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from maas_jupyter.plugins import Displayed
-from maas_jupyter.schema import HistoryEntry, ServedModel
+from maas_jupyter.schema import HistoryEntry
 from maas_jupyter.targets.endpoint import moment
 
 TargetState = Literal["ready", "stopped", "unavailable"]
@@ -61,35 +61,15 @@ def listed(names: Sequence[str]) -> str:
     return " and ".join([", ".join(shown[:-1]), shown[-1]] if len(shown) > 1 else shown)
 
 
-def serve_again(model: ServedModel, *, beside: bool = True) -> str:
-    """Return the line that publishes what a model served.
-
-    Parameters
-    ----------
-    model : ServedModel
-        Its state.
-    beside : bool
-        Whether it is still published, so that a canary or a shadow is published beside the stable version.
-    """
-    labels = model.labels
-    version = labels.get("stable", model.versions[0].version)
-    option = ""
-    if beside and "canary" in labels:
-        version = labels["canary"]
-        weight = next(served.weight for served in model.versions if served.version == version)
-        option = f" --canary {max(1, round(100 * weight / sum(served.weight for served in model.versions)))}"
-    elif beside and "shadow" in labels:
-        version, option = labels["shadow"], " --shadow"
-    return f"%maas publish {model.name}/{version}{option}"
-
-
 def withdrawn_hint(entries: Sequence[HistoryEntry], target: str) -> str:
     """Return what brings a model back that was withdrawn; empty for one that was not."""
     served = next((entry.model for entry in reversed(entries) if entry.model), None)
     if served is None or entries[-1].model is not None:
         return ""
     to = "" if target == "local" else f" --to {target}"
-    return f"It was unpublished ({moment(entries[-1].time)}). Serve it again: {serve_again(served, beside=False)}{to}"
+    version = served.labels.get("stable", served.versions[0].version)
+    again = f"%maas publish {served.name}/{version}{to}"
+    return f"It was unpublished ({moment(entries[-1].time)}). Serve it again: {again}"
 
 
 @dataclass(frozen=True, repr=False)

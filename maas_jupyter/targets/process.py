@@ -137,6 +137,12 @@ class LocalServer:
                 self._known = (record, ServingClient(record.url, record.token))
             return self._known[1]
 
+    @property
+    def moved(self) -> str:
+        """Says that the server, as it was last found, is not where the one before it was; else empty."""
+        port = self._known[0].moved_from if self._known else None
+        return f"It is at another address than before: port {port} was taken when the server started." if port else ""
+
     def _locked(self) -> bool:
         """Say whether a server holds its lock, which the system releases however the process ends."""
         if not lock_path(self.home).exists():

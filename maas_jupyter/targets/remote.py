@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -24,11 +24,14 @@ class RemoteTarget:
     ----------
     connection : Connection
         Its address, and where its token is.
+    how_to_set : callable
+        Given the variable that the token is in, returns how it is set where errors are shown.
     """
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, how_to_set: Callable[[str], str] = set_variable) -> None:
         self.name = connection.name
         self._connection = connection
+        self._how_to_set = how_to_set
         self._client: tuple[str, ServingClient] | None = None
         self._lock = threading.Lock()
         # By digest: a bundle's signature never changes.
@@ -48,16 +51,27 @@ class RemoteTarget:
         Unavailable
             If it is ``checked`` and the server does not answer.
         """
-        token = self._connection.token()
+        token = self._connection.token(self._how_to_set)
         with self._lock:
             if self._client is None or self._client[0] != token:
                 ca_file = self._connection.ca_file
                 verify = None if ca_file is None else Path(ca_file)
-                self._client = (token, ServingClient(self._connection.url, token, verify=verify))
+                self._client = (token, self._open(token, verify))
             client = self._client[1]
         if checked:
             self.check()
         return client
+
+    def _open(self, token: str, verify: Path | None) -> ServingClient:
+        try:
+            return ServingClient(self._connection.url, token, verify=verify)
+        except Unauthorized as error:
+            variable = self._connection.token_env
+            raise Unauthorized(
+                f"The token of '{self.name}' cannot be what {variable} holds: it is empty, or has characters that no "
+                "token has.",
+                hint=f"Look for a space or a line break in it. {self._how_to_set(variable)}",
+            ) from error
 
     @contextmanager
     def _asked(self, model: str = "") -> Iterator[ServingClient]:
@@ -69,7 +83,7 @@ class RemoteTarget:
             variable = self._connection.token_env
             raise Unauthorized(
                 f"{self.name} ({self._connection.url}) does not know the token that {variable} holds.",
-                hint=f"Get one from who runs that server. {set_variable(variable)}",
+                hint=f"Get one from who runs that server. {self._how_to_set(variable)}",
             ) from error
         except NotFound as error:
             if not model:
@@ -124,6 +138,19 @@ class RemoteTarget:
         with self._asked(name) as client:
             client.unpublish(name, user=user_name(), reason=reason)
         return Notice.withdrawn(name, self.name)
+
+    def start(self) -> Notice:
+        """Refuse: the server is started where it runs.
+
+        Raises
+        ------
+        UsageError
+            Always.
+        """
+        raise UsageError(
+            f"The server at {self._connection.url} is started where it runs, not from here.",
+            hint="In a terminal there: maas serve --help. The local server: %maas start --on local",
+        )
 
     def stop(self, name: str | None = None) -> Notice:
         """Withdraw one model; the server itself is ended where it was started.

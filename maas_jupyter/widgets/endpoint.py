@@ -28,17 +28,20 @@ def render_endpoint(endpoint: Endpoint) -> dict[str, Any]:
         if code
     )
     seen = f'<div style="opacity:.7">as of {moment(endpoint.seen)}</div>'
-    markup = f"<div>{title}</div>{_traffic(endpoint)}<div>{html.text(endpoint.url)}</div>{calls}{seen}"
+    note = f"<div>{html.text(endpoint.note)}</div>" if endpoint.note else ""
+    markup = f"<div>{title}</div>{_traffic(endpoint)}<div>{html.text(endpoint.url)}</div>{note}{calls}{seen}"
     return html.bundle(markup, repr(endpoint))
 
 
 def render_endpoints(endpoints: EndpointList) -> dict[str, Any]:
     """Draw all endpoints."""
+    from maas_jupyter.targets.endpoint import UNKNOWN
+
     if not endpoints:
         return html.bundle(html.text(repr(endpoints)), repr(endpoints))
     rows = [
         [
-            f"<b>{html.text(endpoint.name)}</b>",
+            "" if endpoint.name == UNKNOWN else f"<b>{html.text(endpoint.name)}</b>",
             html.text(endpoint.target),
             html.badge(endpoint.state, _TONES[endpoint.state]),
             _traffic(endpoint),
@@ -47,7 +50,7 @@ def render_endpoints(endpoints: EndpointList) -> dict[str, Any]:
         ]
         for endpoint in endpoints
     ]
-    once = "".join(f"<div>{html.text(reason)}</div>" for reason in endpoints.said_once())
+    once = "".join(f"<div>{html.text(reason)}</div>" for reason in [*endpoints.said_once(), *endpoints.notes])
     return html.bundle(html.table(["endpoint", "target", "state", "versions", "URL", ""], rows) + once, repr(endpoints))
 
 
@@ -63,7 +66,7 @@ def render_metrics(metrics: EndpointMetrics) -> dict[str, Any]:
         *latencies,
         memory,
     ]
-    versions = _versions(metrics.versions) if len(metrics.versions) > 1 else ""
+    versions = _versions(metrics.shown) + html.text(metrics.more) if len(metrics.versions) > 1 else ""
     return html.bundle(html.table(headers, [row], numbers=range(1, 8)) + versions, repr(metrics))
 
 
@@ -73,7 +76,9 @@ def _versions(versions: list[VersionMetrics]) -> str:
 
     rows = []
     for row in versions:
-        share = "" if row.share is None else f"{html.bar(row.share)} {row.share:.0%}"
+        share = (
+            ("" if row.serves else "serves no more") if row.share is None else f"{html.bar(row.share)} {row.share:.0%}"
+        )
         numbers = [
             f"{row.requests_total:,}",
             "" if row.requests_per_second is None else f"{row.requests_per_second:,.3g}",
@@ -112,11 +117,12 @@ def render_logs(lines: LogLines) -> dict[str, Any]:
         [
             f"{entry.time:%Y-%m-%d %H:%M:%S}" if entry.time else "",
             html.badge(entry.level, _LEVELS.get(entry.level, "bad")) if entry.level else "",
+            html.text(entry.source),
             html.text(entry.event) + (f"<pre>{html.text(entry.traceback)}</pre>" if entry.traceback else ""),
         ]
         for entry in lines.entries
     ]
-    markup = html.table(["time", "level", ""], rows) if rows else html.text(repr(lines))
+    markup = html.table(["time", "level", "process", ""], rows) if rows else html.text(repr(lines))
     return html.bundle(markup, repr(lines))
 
 

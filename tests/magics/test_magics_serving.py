@@ -129,6 +129,7 @@ def test_a_server_elsewhere(run, fail, connected, server):
         assert isinstance(error, NotFound)
         assert error.hint == "It is published on gpu: add --on gpu"
     assert "--on gpu" in fail("stop --on gpu").hint
+    assert "%maas start --on local" in fail("start --on gpu").hint
     assert "%maas history served --on gpu" in repr(run("unpublish served --on gpu"))
     done = run("disconnect gpu")
     assert repr(done) == f"gpu is no longer connected; what it serves at {server.url} goes on."
@@ -180,11 +181,11 @@ def test_what_is_gone_says_how_it_comes_back(run, fail, connected, home):
     for line in ("predict served X[:2]", "metrics served"):
         error = fail(line)
         assert "'served' is published, but the local model server does not run" in error.message
-        assert error.hint == "Start it with all that it served: %maas publish served/2"
+        assert error.hint == "Start it with all that it serves: %maas start"
     (endpoint,) = run("endpoints")
     assert endpoint.state == "unavailable"
     assert endpoint.reason.endswith(error.hint)
-    run(error.hint.partition("%maas ")[2])
+    assert "It serves served." in repr(run(error.hint.partition("%maas ")[2]))
     assert run("predict served X[:2]").version == "2"
     run("stop served")
 
@@ -212,7 +213,9 @@ def test_one_server_that_does_not_answer_hides_no_other(run, home, connected, se
     ]
     assert "does not answer" in found[1].reason
     assert "NOT_SET_ANYWHERE" in found[2].reason
-    assert "* is unavailable on dead" in repr(found)
+    assert "dead is unavailable" in repr(found)
+    assert "*" not in repr(found)
+    assert "<b>*</b>" not in found._repr_mimebundle_()["text/html"]
     for text in found._repr_mimebundle_().values():
         assert "does not answer" in text
     states = {each.name: each.state for each in run("targets")}

@@ -80,7 +80,7 @@ def test_metrics_since_the_server_started(exposed):
     assert metrics.p95_ms == pytest.approx(10 + 90 * 0.55)  # rank 8.55: 0.55 into the one between 10 and 100 ms
     assert metrics.mean_ms == pytest.approx(7, abs=1e-3)
     assert metrics.memory_mb == 80
-    assert repr(metrics).startswith("digits: 9 requests, 1 errors, p50 0.75 ms")
+    assert repr(metrics).startswith("digits: 9 requests, 1 error, p50 0.75 ms")
 
 
 TRAFFIC = [
@@ -116,6 +116,35 @@ def test_what_was_counted_of_versions_that_are_not_listed_is_shown(exposed):
     (one, two, three) = endpoint_metrics("digits", exposed).versions
     assert (one.version, one.share, one.requests_total) == ("1", None, 6)
     assert (two.version, three.shadow) == ("2", None)
+
+
+def test_what_serves_no_more_counts_and_says_so(exposed):
+    departed = 'maas_departed_requests_total{model="digits",code="200"} 4\n'
+    metrics = endpoint_metrics("digits", exposed + departed, TRAFFIC[1:2])
+    assert (metrics.requests_total, metrics.by_code) == (13, {"200": 12, "400": 1})
+    lines = repr(metrics).splitlines()
+    assert lines[1].startswith("  version 2: 100% of the traffic, 3 requests, 1 error, ")
+    assert lines[2].startswith("  version 1: serves no more, 6 requests, 0 errors, ")
+    assert "serves no more" in metrics._repr_mimebundle_()["text/html"]
+
+
+def test_of_many_that_serve_no_more_the_last_ones_are_shown():
+    text = "".join(
+        f'maas_requests_total{{model="m",version="{version}",protocol="v2",code="200"}} 1\n' for version in range(1, 9)
+    )
+    metrics = endpoint_metrics("m", text, [VersionStatus("8", "a", 1, "ready")])
+    assert [row.version for row in metrics.shown] == ["8", "3", "4", "5", "6", "7"]
+    assert repr(metrics).splitlines()[0].startswith("m: 8 requests, 0 errors")
+    assert repr(metrics).splitlines()[1].startswith("  version 8: 100% of the traffic, 1 request, 0 errors")
+    assert repr(metrics).splitlines()[-1] == "  and 2 earlier versions"
+    assert "and 2 earlier versions" in metrics._repr_mimebundle_()["text/html"]
+
+
+def test_requests_to_versions_that_departed_count_for_their_model():
+    before, after = counts(v1=5, v2=4), counts(v2=6)
+    after.departed["200"] = 5
+    assert (before.whole.requests, after.whole.requests) == (9, 11)
+    assert after.since(before).whole.requests == 2
 
 
 def test_a_shadow_without_copies_has_no_rate(exposed):

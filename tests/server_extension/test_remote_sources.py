@@ -57,7 +57,16 @@ async def test_a_missing_variable_is_named(jp_fetch, connection, connections, mo
     connections.add(connection)
     row = rows(await look_until(jp_fetch, rows))["*"]
     assert (row["target"], row["state"]) == ("gpu", "unavailable")
-    assert "GPU_TOKEN" in row["reason"]
+    said = "The token of 'gpu' is missing: GPU_TOKEN is not set here. Set GPU_TOKEN before JupyterLab starts."
+    assert row["reason"] == said
+
+
+async def test_a_wrong_token_is_explained_for_the_panel(jp_fetch, connection, connections, monkeypatch):
+    monkeypatch.setenv("GPU_TOKEN", "w" * 20)
+    connections.add(connection)
+    row = rows(await look_until(jp_fetch, rows))["*"]
+    assert "does not know the token that GPU_TOKEN holds" in row["reason"]
+    assert row["reason"].endswith("Set GPU_TOKEN before JupyterLab starts.")
 
 
 async def test_a_server_that_is_gone_keeps_its_rows(jp_fetch, connection, connections, bundle, monkeypatch):

@@ -276,7 +276,7 @@ def _broken_requests():
     return {
         "no inputs": (pb.ModelInferRequest(model_name="digits"), "'x'"),
         "another name": (infer_request("digits", ("y", "FP32", X)), "'y'"),
-        "another datatype": (infer_request("digits", ("x", "FP64", X.astype(float))), "float64"),
+        "another datatype": (infer_request("digits", ("x", "FP64", X.astype(float))), "FP64"),
         "another shape": (infer_request("digits", ("x", "FP32", X[0])), "[-1, 4]"),
         "no rows": (infer_request("digits", ("x", "FP32", X[:0])), "no values"),
         "short": (changed(lambda r: r.raw_input_contents.__setitem__(0, b"abc")), "takes 32 bytes, but there are 3"),

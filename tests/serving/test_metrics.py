@@ -15,6 +15,7 @@ from prometheus_client.utils import floatToGoString
 from maas_jupyter.schema import ServedVersion
 from maas_jupyter.serving.counts import ROWS, SECONDS, Counts, Histogram, ProcessFigures
 from maas_jupyter.serving.metrics import Metrics, render
+from maas_jupyter.serving.series import KEPT, Series
 
 
 def samples(counts):
@@ -135,39 +136,92 @@ def test_a_process_without_descriptors_is_measured_as_far_as_that_goes():
     assert figures.cpu_seconds > 0
 
 
-def test_versions_that_are_gone_have_no_series(tmp_path, fake_runtime):
+def test_what_was_counted_of_a_version_stays_when_it_is_gone(tmp_path, fake_runtime):
     fake_runtime(QuickDoubling)
     server = DataPlaneServer(tmp_path)
+    counters = ("maas_requests_total", "maas_request_duration_seconds_count", "maas_inference_duration_seconds_count")
 
-    def labels():
-        return {dict(labels).get("version") for _, *labels in samples(server.counts())} - {None}
+    def by_version(name):
+        found = {}
+        for (each, *labels), value in samples(server.counts()).items():
+            if each == name and (version := dict(labels).get("version")):
+                found[version] = found.get(version, 0) + value
+        return found
 
     try:
         first, second, third = (ServedVersion(each, server.bundle(graph=each.encode())) for each in "123")
         server.serve("m", first)
         server.infer(1)
-        server.infer(1, model="nothing")
-        server.serve("m", first, second)
-        assert labels() == {"", "1", "2"}
+        server.infer(1)
         server.serve("m", second, third)
         server.infer(1, 1)
-        assert labels() == {"", "2", "3"}
+        assert [by_version(name) for name in counters] == [{"1": 2, "2": 1}, {"1": 2, "2": 1}, {"1": 2, "2": 1, "3": 0}]
+        assert by_version("maas_queue_depth") == {"2": 0, "3": 0}
         server.serve("m", first)  # again
         server.infer(1)
-        found = samples(server.counts())
-        for name in ("maas_request_duration_seconds_count", "maas_inference_duration_seconds_count"):
-            assert sample(found, name, model="m", version="1") == 1
         server.call(server.repository.forget("m"))
-        assert labels() == {""}
+        assert by_version("maas_requests_total") == {"1": 3, "2": 1}
+        assert by_version("maas_queue_depth") == {}
+        assert ("maas_loaded_versions", ("model", "m")) not in samples(server.counts())
     finally:
         server.close()
+
+
+def counted_of(series, *served):
+    metrics = Metrics()
+    for model, version in served:
+        metrics.count(model, version, "v2-rest", 200, "ann", 0.1)
+        metrics.shadowed(model, version, "agree")
+    metrics.counts.keep(series.has, series.knows)
+    return metrics.counts
+
+
+def test_of_many_versions_that_are_gone_the_last_keep_their_series_and_no_request_is_forgotten():
+    series = Series()
+    served = [("m", str(number)) for number in range(KEPT + 11)]
+    for _, version in served:
+        series.change("m", [version])
+    counts = counted_of(series, *served)
+    kept = {version for _, version in counts.request_seconds}
+    assert kept == {version for _, version in served[10:]}
+    assert {version for _, version, _ in counts.shadow} == kept
+    assert len(counts.requests) == KEPT + 1
+    assert counts.departed == {("m", 200): 10}
+    found = samples(Counts.summed([counts, counts]))
+    assert sample(found, "maas_departed_requests_total", model="m", code="200") == 20
+    counts.keep(series.has, series.knows)
+    assert counts.departed == {("m", 200): 10}
+
+
+def test_a_version_that_comes_back_has_the_series_that_it_had():
+    series = Series()
+    series.change("m", ["1"])
+    series.change("m", ["2"])
+    series.change("m", ["1", "2"])
+    for number in range(KEPT + 1):
+        series.change("other", [str(number)])
+    assert series.has("m", "1")
+    assert series.has("m", "2")
+    assert not series.has("m", "3")
+
+
+def test_models_that_are_gone_for_long_are_forgotten():
+    series = Series()
+    for number in range(KEPT + 1):
+        series.change(f"m{number}", ["1"])
+        series.change(f"m{number}", [])
+    counts = counted_of(series, *((f"m{number}", "1") for number in range(KEPT + 1)))
+    assert not series.knows("m0")
+    assert series.knows("m1")
+    assert len(counts.requests) == KEPT
+    assert counts.departed == {}
 
 
 def test_what_a_version_runs_counts_also_after_its_series_was_dropped():
     metrics = Metrics()
     meter = metrics.meter("m", "1")
     meter.ran(3, 0.1)
-    metrics.counts.keep(lambda model, version: False)
+    metrics.counts.keep(Series().has, Series().knows)
     assert metrics.counts == Counts()
     meter.waited(0.1)
     meter.ran(2, 0.1)

@@ -494,11 +494,11 @@ def test_a_line_of_the_log_is_read_as_it_was_written():
     record.request_id, record.model, record.version = "abc", "digits", "3"
     entry = LogEntry.parse(JsonLines("worker").format(record))
     assert entry.level == "warning"
+    assert LogEntry.parse(JsonLines("supervisor").format(record)).source == "supervisor"
     assert entry.event == "model digits does not load (digits version 3, request abc)"
     assert abs(entry.time.timestamp() - record.created) < 0.01
-    assert re.fullmatch(
-        r"[-\d]{10} [:\d]{8} warning model digits does not load \(digits version 3, request abc\)", str(entry)
-    )
+    head = rf"[-\d]{{10}} [:\d]{{8}} warning worker {os.getpid()} +"
+    assert re.fullmatch(rf"{head}model digits does not load \(digits version 3, request abc\)", str(entry))
 
 
 @pytest.mark.parametrize("line", ["", "a crash", "{", "[1]", "3", '{"time": 1, "message": "x"}', '{"message": "x"}'])

@@ -91,7 +91,7 @@ def test_v2_integers_and_text(client, words):
         (tensor(name="y"), ["'x'", "'y'"]),
         (tensor(shape=[2, 5], data=[0] * 10), ["'x'", "[-1, 4]", "[2, 5]"]),
         (tensor(shape=[4], data=[0] * 4), ["[-1, 4]", "[4]", "[1, 4]"]),
-        (tensor(datatype="FP64"), ["FP32", "float64"]),
+        (tensor(datatype="FP64"), ["FP32", "FP64"]),
         (tensor(datatype="FLOAT"), ["FLOAT", "FP32"]),
         (tensor(data=X[:1]), ["8 values", "4"]),
         (tensor(data=[[1, 2, 3], [1, 2, 3, 4, 5]]), ["unequal"]),

@@ -8,12 +8,14 @@ import os
 import re
 import shutil
 import signal
+import socket
 import stat
 import subprocess
 import sys
 import threading
 from pathlib import Path
 
+import httpx
 import numpy as np
 import pytest
 from bundles import Bundles, linear_softmax, two_inputs
@@ -251,7 +253,7 @@ def test_a_killed_server_is_unavailable_until_the_next_publish_brings_all_back(t
     kill()
     for endpoint in target.endpoints():
         assert endpoint.state == "unavailable"
-        assert "publish" in endpoint.reason
+        assert endpoint.reason.endswith("is gone. Start it with all that it serves: %maas start")
     with pytest.raises(Unavailable, match="does not run"):
         held.predict(X)
 
@@ -321,7 +323,7 @@ def test_stop_keeps_what_was_published(target, bundles):
     target.publish("digits", "1", bundles.make(linear_softmax()))
     pid = read_record(target.home).pid
     done = LocalTarget(target.home).stop()  # another object, as another cell has it
-    assert repr(done) == "The local server was stopped; digits comes back with the next publish."
+    assert repr(done) == "The local server was stopped; digits comes back with %maas start, or with the next publish."
     assert collected(pid)
     assert not record_path(target.home).exists()
     stopped = target.endpoint("digits")
@@ -329,6 +331,73 @@ def test_stop_keeps_what_was_published(target, bundles):
     assert "does not run; digits comes back" in repr(target.stop())
     target.publish("pair", "1", bundles.make(two_inputs()))
     assert target.endpoint("digits").state == "ready"
+
+
+def test_start_brings_back_what_was_published_and_says_where(target, bundles, kill):
+    nothing = repr(target.start())
+    url = read_record(target.home).url
+    assert nothing == f"The local server was started at {url}. Nothing is published yet: %maas publish MODEL."
+    target.publish("digits", "1", bundles.make(linear_softmax()))
+    target.publish("pair", "1", bundles.make(two_inputs()))
+    for end in (target.stop, kill):
+        end()
+        other = LocalTarget(target.home)  # another cell's
+        assert repr(other.start()) == f"The local server was started at {url}. It serves digits and pair."
+        assert target.endpoint("digits").predict(X).version == "1"
+    pid = read_record(target.home).pid
+    assert repr(target.start()) == f"The local server runs already at {url}. It serves digits and pair."
+    assert servers(target.home) == [pid]
+
+
+def test_start_names_what_cannot_be_served(target, bundles):
+    target.publish("digits", "1", bundles.make(linear_softmax()))
+    target.publish("pair", "1", bundles.make(two_inputs()))
+    target.stop()
+    (digest,) = {json.loads(path.read_text())["versions"][0]["digest"] for path in target.home.rglob("digits.json")}
+    (target.home / "bundles" / digest / "model.onnx").write_bytes(b"")
+    assert repr(target.start()).endswith(" It serves pair. digits cannot be served now: see %maas endpoints.")
+
+
+def test_start_of_a_server_that_cannot_start(target, monkeypatch):
+    monkeypatch.setattr(sys, "executable", shutil.which("false"))
+    with pytest.raises(Unavailable, match="ended with status 1"):
+        target.start()
+
+
+def test_a_server_takes_the_port_that_it_had(target, bundles, kill):
+    endpoint = target.publish("digits", "1", bundles.make(linear_softmax()))
+    for end in (target.stop, kill):
+        end()
+        target.start()
+        assert target.endpoint("digits").url == endpoint.url
+        assert target.endpoint("digits").note == ""
+
+
+def test_a_server_whose_port_is_taken_says_that_it_has_another(target, bundles):
+    endpoint = target.publish("digits", "1", bundles.make(linear_softmax()))
+    target.publish("pair", "1", bundles.make(two_inputs()))
+    target.stop()
+    port = httpx.URL(endpoint.url).port
+    with socket.create_server(("127.0.0.1", port)):
+        moved = f"It is at another address than before: port {port} was taken when the server started."
+        assert repr(target.start()).endswith(moved)
+    endpoint.refresh()
+    assert httpx.URL(endpoint.url).port != port
+    assert repr(endpoint).splitlines()[-1] == moved
+    assert moved in endpoint._repr_mimebundle_()["text/html"]
+    shown = target.endpoints()
+    assert repr(shown).count(moved) == 1
+    assert shown._repr_mimebundle_()["text/html"].count(moved) == 1
+    target.stop()
+    target.start()  # that one is the last one now
+    assert (target.endpoint("digits").url, target.endpoint("digits").note) == (endpoint.url, "")
+
+
+@pytest.mark.parametrize("text", ["", "many", "-1", "70000", "\N{SUPERSCRIPT TWO}"])
+def test_a_port_that_cannot_be_is_not_taken(target, text):
+    target.home.mkdir(parents=True)
+    (target.home / "server.port").write_text(text)
+    assert "was taken" not in repr(target.start())
 
 
 def test_a_terminated_server_ends_cleanly(target, bundles):
@@ -561,10 +630,13 @@ def test_the_log_of_an_endpoint_is_shown_readable_and_without_the_others(target,
     target.publish("wine", "1", folder)
     lines = endpoint.logs(100)
     assert "wine" not in repr(lines)
-    assert re.search(r"^[-\d]{10} [:\d]{8} info    model digits version 1 loaded in", repr(lines), re.M)
+    assert re.search(r"^[-\d]{10} [:\d]{8} info    worker \d+ +model digits version 1 loaded in", repr(lines), re.M)
+    loading = {entry.source for entry in lines.entries if "loaded in" in entry.message}
+    assert loading and all(re.fullmatch(r"worker \d+", source) for source in loading)
     assert all(json.loads(line)["message"] for line in lines)
     assert len(endpoint.logs(1)) == 1
     shown = lines._repr_mimebundle_()
     assert shown["text/plain"] == repr(lines)
     assert "model digits version 1 loaded in" in shown["text/html"]
+    assert all(source in shown["text/html"] for source in loading)
     assert "<script" not in shown["text/html"]

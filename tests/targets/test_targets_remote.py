@@ -242,6 +242,10 @@ def test_a_wrong_and_a_missing_token(gpu, bundles, monkeypatch):
         with pytest.raises(Unauthorized, match="GPU_TOKEN") as caught:
             attempt()
         assert "getpass" in caught.value.hint
+    monkeypatch.setenv("GPU_TOKEN", "no token has spaces")
+    with pytest.raises(Unauthorized, match="token of 'gpu' cannot be what GPU_TOKEN holds") as caught:
+        gpu.check()
+    assert "no token has" not in caught.value.message.partition("holds")[0]
     monkeypatch.setenv("GPU_TOKEN", f" {ADMIN}\n")
     assert gpu.check().role == "admin"
 

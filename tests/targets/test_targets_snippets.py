@@ -44,17 +44,17 @@ def place(request):
     return request.getfixturevalue(request.param)
 
 
-def photograph():
-    """Mean of a large picture: pixels FP32[-1, 3, 224, 224], dark BOOL[-1] -> output FP32[-1, 3]."""
+def photograph(size=224):
+    """Mean of a picture: pixels FP32[-1, 3, size, size], dark BOOL[-1] -> output FP32[-1, 3]."""
     model = graph_of(
         [helper.make_node("ReduceMean", ["pixels"], ["output"], axes=[2, 3], keepdims=0)],
         [
-            helper.make_tensor_value_info("pixels", TensorProto.FLOAT, ["rows", 3, 224, 224]),
+            helper.make_tensor_value_info("pixels", TensorProto.FLOAT, ["rows", 3, size, size]),
             helper.make_tensor_value_info("dark", TensorProto.BOOL, ["rows"]),
         ],
         [helper.make_tensor_value_info("output", TensorProto.FLOAT, ["rows", 3])],
     )
-    inputs = [TensorSpec("pixels", "FP32", [-1, 3, 224, 224]), TensorSpec("dark", "BOOL", [-1])]
+    inputs = [TensorSpec("pixels", "FP32", [-1, 3, size, size]), TensorSpec("dark", "BOOL", [-1])]
     return model, Signature(inputs, [TensorSpec("output", "FP32", [-1, 3])])
 
 
@@ -66,6 +66,8 @@ def made(kind, bundles, folder):
         return bundles.make(labelled(), task="tensor")
     if kind == "photograph":
         return bundles.make(photograph(), task="tensor")
+    if kind == "icon":
+        return bundles.make(photograph(8), task="tensor")
     if kind == "text":
         files = ("model.onnx", "tokenizer.json")
         return seal(folder / kind, mean_of_words(), preprocessing={"text": TEXT}, files=files).folder
@@ -78,7 +80,7 @@ def run(*words):
     return done.stdout
 
 
-@pytest.mark.parametrize("kind", ["tensor", "text", "table", "image", "photograph"])
+@pytest.mark.parametrize("kind", ["tensor", "text", "table", "image", "icon", "photograph"])
 def test_every_line_runs_as_it_is_printed(place, bundles, tmp_path, kind):
     published = place.publish(kind, "1", made(kind, bundles, tmp_path / "made"))
     listed = next(each for each in place.endpoints() if each.name == kind)
@@ -90,6 +92,12 @@ def test_every_line_runs_as_it_is_printed(place, bundles, tmp_path, kind):
     assert answer["outputs"][0]["shape"][0] == 1
     assert f"'model_name': '{kind}'" in run(sys.executable, "-c", listed.python_client)
     assert (listed.curl, listed.python_client) == (published.curl, published.python_client)
+
+
+def test_many_values_make_no_long_line(local, bundles):
+    endpoint = local.publish("icon", "1", bundles.make(photograph(8), task="tensor"))
+    assert endpoint.curl.count("0,") < 5
+    assert "$(printf 0,%.0s $(seq 191))" in endpoint.curl
 
 
 def test_no_list_of_processes_shows_the_token(place, bundles, tmp_path, monkeypatch):
@@ -109,8 +117,9 @@ def test_no_list_of_processes_shows_the_token(place, bundles, tmp_path, monkeypa
     assert token not in words.read_text()
 
 
-def test_other_shells_understand_them_too(local, bundles):
-    endpoint = local.publish("photograph", "1", bundles.make(photograph(), task="tensor"))
+@pytest.mark.parametrize("size", [8, 224])
+def test_other_shells_understand_them_too(local, bundles, size):
+    endpoint = local.publish("photograph", "1", bundles.make(photograph(size), task="tensor"))
     assert json.loads(run("sh", "-c", endpoint.curl))["outputs"]
 
 

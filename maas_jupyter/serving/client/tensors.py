@@ -12,6 +12,7 @@ from maas_jupyter.errors import InvalidInput
 from maas_jupyter.schema import DATATYPES
 from maas_jupyter.serving.binary import decode_binary, encode_binary
 from maas_jupyter.serving.client.calls import Answer, Inference, not_ours
+from maas_jupyter.signature import in_words
 
 #: Says how many bytes of a body are its JSON.
 LENGTH_HEADER = "Inference-Header-Content-Length"
@@ -47,7 +48,7 @@ def encode_request(inputs: dict[str, np.ndarray]) -> tuple[bytes, dict[str, str]
         datatype = DATATYPES.get(array.dtype.name)
         if datatype is None:
             raise InvalidInput(
-                f"Input '{name}' has the dtype {array.dtype}, which cannot be sent.",
+                f"Input '{name}' holds {in_words(array.dtype)}, which cannot be sent.",
                 hint=f"The dtypes are {', '.join(DATATYPES)}.",
             )
         data = encode_binary(array, datatype)

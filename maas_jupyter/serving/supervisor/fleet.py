@@ -13,6 +13,7 @@ from maas_jupyter.errors import BundleError, MaasError, Unavailable
 from maas_jupyter.schema import ModelStatus, ServedModel, ServedVersion, VersionStatus
 from maas_jupyter.serving.control.base import Control
 from maas_jupyter.serving.counts import Counts, ProcessFigures
+from maas_jupyter.serving.series import Series
 from maas_jupyter.serving.supervisor.base import Applied, Setup, SupervisorSide, WorkerSide
 from maas_jupyter.serving.supervisor.channel import Channel, PeerEnded, frame
 from maas_jupyter.serving.supervisor.launch import Launched, Process
@@ -144,6 +145,7 @@ class Fleet:
         self._applied: dict[str, Applied] = {}
         self.known: set[Worker] = set()
         self._ended = Counts()
+        self._series = Series()
 
     async def connect(self, launched: Launched, setup: Setup, control: Control) -> Worker:
         """Begin to speak with a worker that was started."""
@@ -187,7 +189,7 @@ class Fleet:
         self.leave(worker)
         self.known.discard(worker)
         self._ended = Counts.summed([self._ended, worker.counts.without_gauges()])
-        self._ended.keep(self._knows)
+        self._ended.keep(self._series.has, self._series.knows)
         if worker.end.cancelled():
             return
         ending = worker.end.result()
@@ -219,6 +221,7 @@ class Fleet:
     async def apply(self, model: ServedModel, others: list[VersionStatus]) -> list[VersionStatus]:
         """Serve this state in every worker; see `Replica`."""
         self._applied[model.name] = Applied(model, others)
+        self._series.change(model.name, (served.version for served in model.versions))
         answers: list[list[VersionStatus]] = await self._broadcast("apply", model, others)
         failed = {(row.version, row.digest): row for rows in answers for row in rows}
         if failed:
@@ -230,6 +233,7 @@ class Fleet:
     async def forget(self, name: str) -> None:
         """Stop serving a model in every worker; see `Replica`."""
         self._applied.pop(name, None)
+        self._series.change(name, ())
         self.incomplete.discard(name)
         await self._broadcast("forget", name)
 
@@ -243,12 +247,8 @@ class Fleet:
         await asyncio.gather(*map(ask, self.known))
         own = Counts(processes=[ProcessFigures.of_this("supervisor")])
         whole = Counts.summed([self._ended, *(worker.counts for worker in self.known), own])
-        whole.keep(self._knows)  # workers that drain are told of no change
+        whole.keep(self._series.has, self._series.knows)  # workers that drain are told of no change
         return whole
-
-    def _knows(self, name: str, version: str) -> bool:
-        state = self._applied.get(name)
-        return state is not None and any(served.version == version for served in state.model.versions)
 
     async def _broadcast(self, method: str, *arguments: Any) -> list[Any]:
         """Return the answers of the workers that did it; raise what the first one raised that refused to."""

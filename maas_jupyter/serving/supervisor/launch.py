@@ -5,6 +5,7 @@ The first worker is started from here before the supervisor has imported what it
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import fcntl
 import os
@@ -18,7 +19,7 @@ from typing import NamedTuple, Protocol
 from maas_jupyter.errors import Unavailable, UsageError
 from maas_jupyter.serving.environment import child_environment
 from maas_jupyter.serving.options import ServerOptions
-from maas_jupyter.serving.record import lock_path, make_home, read_record
+from maas_jupyter.serving.record import last_port, lock_path, make_home, read_record, record_path
 
 #: Connections that may wait until a worker accepts them.
 BACKLOG = 2048
@@ -91,7 +92,7 @@ def _family(address: str) -> socket.AddressFamily:
     return socket.AF_INET6 if ":" in address else socket.AF_INET
 
 
-def bind(address: str, port: int, *, share: bool = False) -> socket.socket:
+def bind(address: str, port: int, *, share: bool = False, seconds: float = PREDECESSOR_SECONDS) -> socket.socket:
     """Bind a socket, so that the port is ours before anybody hears of it.
 
     Parameters
@@ -102,6 +103,8 @@ def bind(address: str, port: int, *, share: bool = False) -> socket.socket:
         0 takes a free one.
     share : bool
         Let other sockets of this user bind the same port from then on, and do not listen: the port is only kept.
+    seconds : float
+        How long to wait for a port that is in use.
 
     Raises
     ------
@@ -112,7 +115,7 @@ def bind(address: str, port: int, *, share: bool = False) -> socket.socket:
         # Sockets that share would not notice that the port is another server's.
         with bind(address, port) as alone:
             port = alone.getsockname()[1]
-    deadline = time.monotonic() + PREDECESSOR_SECONDS
+    deadline = time.monotonic() + seconds
     while True:
         bound = socket.socket(_family(address), socket.SOCK_STREAM, socket.IPPROTO_TCP)
         try:
@@ -132,6 +135,36 @@ def bind(address: str, port: int, *, share: bool = False) -> socket.socket:
                 continue
             raise _not_bound(address, port, error) from error
         return bound
+
+
+def listen(address: str, port: int, home: Path) -> tuple[socket.socket, int | None]:
+    """Bind the port of HTTP.
+
+    Parameters
+    ----------
+    address : str
+        IP address.
+    port : int
+        0 takes the one that the last server of the home had, so that its clients find this one; else a free one.
+    home : Path
+        The server's folder.
+
+    Returns
+    -------
+    tuple of socket and int or None
+        The socket, and the port that would have been taken if it were free.
+
+    Raises
+    ------
+    Unavailable
+        If the port that is asked for cannot be bound.
+    """
+    last = 0 if port else last_port(home)
+    if last:
+        # A record that is left means that the server before was killed: its workers leave the port soon.
+        with contextlib.suppress(Unavailable):
+            return bind(address, last, seconds=PREDECESSOR_SECONDS if record_path(home).exists() else 0), None
+    return bind(address, port), last or None
 
 
 def _not_bound(address: str, port: int, error: OSError) -> Unavailable:

@@ -21,7 +21,7 @@ from maas_jupyter.serving import logs
 from maas_jupyter.serving.auth import Token, new_token, read_tokens
 from maas_jupyter.serving.control.plane import ControlPlane
 from maas_jupyter.serving.options import ServerOptions
-from maas_jupyter.serving.record import log_path, record_path
+from maas_jupyter.serving.record import keep_port, log_path, record_path
 from maas_jupyter.serving.supervisor.accept import Shares
 from maas_jupyter.serving.supervisor.base import CLOSE_SECONDS, DRAIN_SECONDS, END_SECONDS, Setup
 from maas_jupyter.serving.supervisor.channel import PeerEnded
@@ -81,6 +81,8 @@ class Supervisor:
         As of `share_memory`; the workers inherit it.
     launch : callable
         Starts a worker.
+    moved_from : int, optional
+        The port that the server before had, and that is taken.
     """
 
     def __init__(
@@ -91,6 +93,7 @@ class Supervisor:
         grpc: socket.socket | None,
         shares: int,
         launch: Callable[[], Launched],
+        moved_from: int | None = None,
     ) -> None:
         self._options = options
         self._tokens = tokens
@@ -98,6 +101,7 @@ class Supervisor:
         self._listening = listening
         self._grpc = grpc
         self._launch = launch
+        self._moved_from = moved_from
         self._shares = Shares(shares)
         self._fleet = Fleet()
         self._plane = ControlPlane(options.folder, self._fleet, load_seconds=options.load_seconds, stop=self.stop)
@@ -181,9 +185,13 @@ class Supervisor:
             time.time(),
             __version__,
             reachable(self._grpc) if self._grpc else None,
+            self._moved_from,
         )
+        keep_port(self._options.folder, self._listening.getsockname()[1])
         schema.write_atomic(record_path(self._options.folder), schema.encode(record), mode=0o600)
         log.info("listening on %s://%s", scheme, authority(self._listening))
+        if self._moved_from:
+            log.warning("port %d, which the server had before, is in use", self._moved_from)
         if self._grpc:
             log.info("listening for gRPC on %s", authority(self._grpc))
         if sys.stderr.isatty():

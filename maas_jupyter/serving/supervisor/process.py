@@ -14,7 +14,7 @@ from maas_jupyter.serving.auth import Token, make_tokens, read_tokens
 from maas_jupyter.serving.options import ServerOptions
 from maas_jupyter.serving.record import lock_path, log_path
 from maas_jupyter.serving.supervisor.forkserver import Launcher
-from maas_jupyter.serving.supervisor.launch import bind, check_address, hold, share_memory
+from maas_jupyter.serving.supervisor.launch import bind, check_address, hold, listen, share_memory
 
 
 def serve(options: ServerOptions) -> None:
@@ -45,19 +45,23 @@ def serve(options: ServerOptions) -> None:
     if lock_path(options.folder).exists():
         # A second server is told of the first, not that its port is in use.
         os.close(hold(options.folder))
-    listening = bind(options.address, options.port)
+    listening, moved_from = listen(options.address, options.port, options.folder)
     grpc = None if options.grpc_port is None else bind(options.address, options.grpc_port, share=True)
     lock = hold(options.folder)
     try:
         if options.token_file and not tokens:
             tokens = make_tokens(Path(options.token_file))
-        _supervise(options, tokens, listening, grpc)
+        _supervise(options, tokens, listening, grpc, moved_from)
     finally:
         os.close(lock)
 
 
 def _supervise(
-    options: ServerOptions, tokens: list[Token], listening: socket.socket, grpc: socket.socket | None
+    options: ServerOptions,
+    tokens: list[Token],
+    listening: socket.socket,
+    grpc: socket.socket | None,
+    moved_from: int | None,
 ) -> None:
     shares = share_memory(options.workers)
     launch = Launcher(options, listening, shares)
@@ -71,7 +75,7 @@ def _supervise(
     logs.configure("supervisor", log_path(options.folder))
 
     async def supervise() -> None:
-        await Supervisor(options, tokens, listening, grpc, shares, launch).run(first)
+        await Supervisor(options, tokens, listening, grpc, shares, launch, moved_from).run(first)
 
     try:
         asyncio.run(supervise())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 import socket
 
+from maas_jupyter.errors import counted
 from maas_jupyter.schema import ServerRecord
 from maas_jupyter.serving.options import ServerOptions
 from maas_jupyter.serving.record import record_path
@@ -34,7 +35,7 @@ def started(options: ServerOptions, record: ServerRecord) -> str:
         ("TLS", tls),
         ("tokens", token),
         ("home", options.home),
-        ("workers", f"{options.workers}, with {_counted(options.inference_threads, 'thread')} each"),
+        ("workers", f"{options.workers}, with {counted(options.inference_threads, 'thread')} each"),
     ]
     # The authority of a certificate may be public; whose is not is for the reader to know.
     authority = " [--ca-file FILE]" if options.tls_cert else ""
@@ -56,7 +57,3 @@ def _for_others(address: str, options: ServerOptions) -> str:
     if not ipaddress.ip_address(options.address).is_unspecified:
         return address
     return address.replace("127.0.0.1", socket.gethostname()).replace("[::1]", socket.gethostname())
-
-
-def _counted(number: int, what: str) -> str:
-    return f"{number} {what}{'' if number == 1 else 's'}"
