@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
 from torch import Tensor, nn
 
@@ -40,9 +43,21 @@ def device_of(model: nn.Module) -> torch.device:
     return next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
 
 
+@contextmanager
+def evaluating(module: nn.Module) -> Iterator[None]:
+    """Put a module in evaluation mode, and each of its parts back in its own: some may have been frozen."""
+    modes = [(each, each.training) for each in module.modules()]
+    module.eval()
+    try:
+        yield
+    finally:
+        for each, mode in modes:
+            each.training = mode
+
+
 @torch.no_grad()
 def run_module(model: nn.Module, batch: Batch) -> Tensor:
-    """Run rows through a module in evaluation mode; its mode is restored.
+    """Run rows through a module in evaluation mode (see `evaluating`).
 
     Returns
     -------
@@ -55,10 +70,9 @@ def run_module(model: nn.Module, batch: Batch) -> Tensor:
         If the module refuses the rows, or does not answer with one tensor that has a row for each.
     """
     device = device_of(model)
-    was_training = model.training
-    model.eval()
     try:
-        output = model(*(tensor.to(device) for tensor in batch.inputs))
+        with evaluating(model):
+            output = model(*(tensor.to(device) for tensor in batch.inputs))
     except (RuntimeError, ValueError, TypeError, IndexError) as error:
         shapes = ", ".join(f"{list(tensor.shape[1:])} {str(tensor.dtype)[6:]}" for tensor in batch.inputs)
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
@@ -66,8 +80,6 @@ def run_module(model: nn.Module, batch: Batch) -> Tensor:
             f"The data does not fit the model; rows of shape {shapes} were refused: {reason}",
             hint=_misfit_hint(model, batch),
         ) from error
-    finally:
-        model.train(was_training)
     if not isinstance(output, Tensor) or output.ndim == 0 or len(output) != len(batch):
         got = f"a tensor of shape {list(output.shape)}" if isinstance(output, Tensor) else type(output).__name__
         raise InvalidInput(

@@ -10,6 +10,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from maas_jupyter.data.text import most_tokens
 from maas_jupyter.errors import InvalidInput, MissingDependency, UsageError
 
 _CAUSAL = ("ForCausalLM", "LMHeadModel")
@@ -224,7 +225,7 @@ def check_fit(model: Any, tokens: int, max_length: int) -> None:
             f"The tokenizer has {tokens:,} tokens, the model {known:,}.",
             hint=f"Pass the tokenizer that belongs to it, or model.resize_token_embeddings({tokens}).",
         )
-    positions = getattr(model.config, "max_position_embeddings", None)
+    positions = most_tokens(model)
     if positions and max_length > positions:
         raise UsageError(
             f"--max-length is {max_length}, but the model takes {positions} tokens.", hint=f"At most {positions}."

@@ -13,7 +13,7 @@ from maas_jupyter import plugins
 from maas_jupyter.api.progress import progress
 from maas_jupyter.api.subjects import is_endpoint, is_module, is_run, open_registry, to_module, to_version
 from maas_jupyter.arguments import DataArgument, Kind, ModelArgument, ReferenceArgument
-from maas_jupyter.errors import Conflict, GateError, NotFound
+from maas_jupyter.errors import Conflict, GateError, InvalidInput, NotFound, UsageError
 
 if TYPE_CHECKING:
     from maas_jupyter.data import Source
@@ -86,7 +86,13 @@ def evaluate(
 
     gates = [parse_gate(text) for text in require]
     if is_run(model) and model.language is not None:
-        return _evaluate_language(model, data, gates, report_only=report_only, seed=seed)
+        for option, asked in (("slice", slice), ("no_worse_than", no_worse_than), ("target", target)):
+            if asked:
+                raise UsageError(
+                    f"--{option.replace('_', '-')} is not for a language model.",
+                    hint='Leave it out; a gate is written as --require "perplexity<=20".',
+                )
+        return _evaluate_language(model, data, text, gates, report_only=report_only, seed=seed)
     rows = as_source(data, target=target, text=text, name="data")
     registry = _Lazy()
     with progress("evaluate") as step:
@@ -112,14 +118,17 @@ def evaluate(
     return evaluation
 
 
-def _evaluate_language(run: Run, data: Any, gates: list[Gate], *, report_only: bool, seed: int) -> Evaluation:
+def _evaluate_language(
+    run: Run, data: Any, text: str | None, gates: list[Gate], *, report_only: bool, seed: int
+) -> Evaluation:
     """Measure the perplexity of a run's language model, and keep it with the run."""
     from maas_jupyter.evaluation import judge
     from maas_jupyter.evaluation.language import evaluate_language
 
     assert run.language is not None
     with progress(f"evaluate {run.name}") as step:
-        evaluation = evaluate_language(run.model, run.language(data), subject=run.name, seed=seed)
+        intake = run.language if text is None else replace(run.language, text=text)
+        evaluation = evaluate_language(run.model, intake(data), subject=run.name, seed=seed)
         if gates:
             evaluation = replace(evaluation, verdict=judge(evaluation, gates, None))
         step("keeping the result")
@@ -196,9 +205,13 @@ def compare(
 
 @dataclass(frozen=True)
 class _Answered:
-    """A model's predictions, and what it is: the run and the version where it has them."""
+    """A model's predictions, and what it is: the run and the version where it has them.
+
+    ``name`` is the model's, where it has one; ``subject`` says more.
+    """
 
     subject: str
+    name: str
     predictions: Predictions
     run_id: str | None = None
     version: ModelVersion | None = None
@@ -224,15 +237,21 @@ def _answer(model: Any, rows: Source, registry: _Lazy, step: Callable[[str], Non
     from maas_jupyter.evaluation import difference
     from maas_jupyter.evaluation.predict import predict_bundle
 
+    if is_run(model) and model.language is not None:
+        raise UsageError(
+            f"'{model.name}' is a language model, and those are not compared on rows.",
+            hint="Evaluate each on the same texts, and compare their intervals: %maas evaluate RUN --data TEXTS",
+        )
     if is_module(model) or (is_run(model) and model.version is None):
         subject = model.name if is_run(model) else type(model).__name__
         if is_run(model) and model.status == "training":
             raise Conflict(f"The run '{model.name}' is still training.", hint="Wait for it: run.wait()")
         step(f"running {subject}")
-        return _Answered(subject, _module_answers(model, rows, subject), model.run_id if is_run(model) else None)
+        run_id = model.run_id if is_run(model) else None
+        return _Answered(subject, subject, _module_answers(model, rows, subject), run_id)
     if is_endpoint(model):
         step(f"asking {model.name} on {model.target}")
-        return _Answered(f"{model.name} on {model.target}", _endpoint_answers(model, rows, registry()))
+        return _Answered(f"{model.name} on {model.target}", model.name, _endpoint_answers(model, rows, registry()))
     version = to_version(model, registry())
     step(f"fetching {version.reference}")
     bundle = registry().fetch(version)
@@ -242,7 +261,7 @@ def _answer(model: Any, rows: Source, registry: _Lazy, step: Callable[[str], Non
     if is_run(model):
         step("running its torch module")
         apart = difference(served, _module_answers(model, rows, model.name))
-    return _Answered(version.reference, served, version.run_id, version, apart)
+    return _Answered(version.reference, version.name, served, version.run_id, version, apart)
 
 
 def _endpoint_answers(endpoint: Endpoint, rows: Source, registry: Registry) -> Predictions:
@@ -301,11 +320,15 @@ def _rival(reference: Any, answered: _Answered, registry: Registry) -> ModelVers
     """Resolve a reference; a mere word is first an alias of the evaluated model."""
     if not isinstance(reference, str) or any(mark in reference for mark in "/@:"):
         return to_version(reference, registry)
-    name = answered.version.name if answered.version is not None else answered.subject
     try:
-        return registry.resolve(f"{name}@{reference}")
-    except NotFound:
-        return registry.resolve(reference)
+        return registry.resolve(f"{answered.name}@{reference}")
+    except (InvalidInput, NotFound) as no_alias:
+        try:
+            return registry.resolve(reference)
+        except NotFound as no_model:
+            # What the evaluated model is called may be no name of a model, such as that of a module's class.
+            known = registry.is_registered(answered.name)
+            raise (no_alias if known else no_model) from None
 
 
 def _enforce(evaluation: Evaluation, verdict: Verdict) -> None:

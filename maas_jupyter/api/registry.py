@@ -150,9 +150,7 @@ def alias(model: ReferenceArgument, alias: str, *, require_passed: bool = False)
     registry = open_registry()
     version = to_version(model, registry)
     if require_passed:
-        from maas_jupyter.registry import require_verdict
-
-        require_verdict(version)
+        registry.require_passed(version)
     return registry.set_alias(version.reference, alias)
 
 

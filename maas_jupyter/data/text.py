@@ -281,14 +281,25 @@ def tokenizer_definition(tokenizer: Any) -> str:
     return str(fast.to_str())
 
 
+def most_tokens(module: nn.Module) -> int | None:
+    """Return how many tokens of a text a model of transformers has positions for; None where it does not say."""
+    # A wrapper such as `Logits` holds the model whose configuration it is.
+    configurations = [getattr(part, "config", None) for part in module.modules()]
+    positions = [getattr(configuration, "max_position_embeddings", None) for configuration in configurations]
+    known = [count for count in positions if isinstance(count, int) and count > 0]
+    # RoBERTa and its kin count positions from behind the one of padding: those up to it hold no token.
+    for name, part in module.named_modules():
+        if name.endswith("position_embeddings") and isinstance(part, nn.Embedding) and part.padding_idx is not None:
+            known.append(part.num_embeddings - part.padding_idx - 1)
+    return min(known, default=None)
+
+
 def _max_length(tokenizer: Any, definition: str, module: nn.Module | None) -> int:
     import json
 
     truncation = json.loads(definition).get("truncation") or {}
-    # A wrapper such as `Logits` holds the model whose configuration it is.
-    configurations = [getattr(part, "config", None) for part in (module.modules() if module is not None else ())]
-    positions = (getattr(configuration, "max_position_embeddings", None) for configuration in configurations)
-    limits = [getattr(tokenizer, "model_max_length", None), truncation.get("max_length"), *positions]
+    positions = most_tokens(module) if module is not None else None
+    limits = [getattr(tokenizer, "model_max_length", None), truncation.get("max_length"), positions]
     known = [limit for limit in limits if isinstance(limit, int) and 0 < limit < _NO_LIMIT]
     return min(known, default=_MAX_LENGTH)
 

@@ -6,6 +6,7 @@ They have no ground of their own, and colours of a middle tone that read on a li
 from __future__ import annotations
 
 import io
+import warnings
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +28,22 @@ _STRONG = 0.1
 _DPI = 110
 _MOST_BARS = 30
 _MOST_CURVES = 10
+#: Fonts with many scripts, as systems bring them.
+_WIDE_FONTS = (
+    "Noto Sans CJK SC",
+    "Noto Sans CJK JP",
+    "WenQuanYi Zen Hei",
+    "WenQuanYi Micro Hei",
+    "PingFang SC",
+    "Hiragino Sans",
+    "Microsoft YaHei",
+    "Yu Gothic",
+    "Malgun Gothic",
+    "Arial Unicode MS",
+    "Noto Sans",
+    "Noto Sans Devanagari",
+    "Noto Sans Thai",
+)
 
 Draw = Callable[[], "Figure"]
 
@@ -48,9 +65,22 @@ def pictures(evaluation: Evaluation) -> dict[str, Draw]:
 
 
 def as_png(figure: Figure) -> tuple[bytes, int]:
-    """Return a figure as a PNG without a ground, and its width on a page in pixels."""
+    """Return a figure as a PNG without a ground, and its width on a page in pixels.
+
+    Names in scripts that matplotlib's own font lacks are drawn with a font of this machine that has them; where there
+    is none they are boxes.
+    """
+    from matplotlib.text import Text
+
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=_DPI, transparent=True)
+    families = ["DejaVu Sans", *_fonts()]
+    for text in figure.findobj(Text):
+        if not text.get_text().isascii():
+            text.set_fontfamily(families)
+    with warnings.catch_warnings():
+        # The tables beside the picture hold the names; a warning for each character helps nobody.
+        warnings.filterwarnings("ignore", message="Glyph .* missing from")
+        figure.savefig(buffer, format="png", dpi=_DPI, transparent=True)
     return buffer.getvalue(), int(figure.get_size_inches()[0] * _DPI * 0.8)
 
 
@@ -92,7 +122,8 @@ def ranking_figure(evaluation: Evaluation) -> Figure:
     figure, (roc, pr) = _figure(6.6, 3.2, columns=2)
     curves = sorted(evaluation.curves, key=lambda curve: curve.roc_auc)[:_MOST_CURVES]
     for curve, colour in zip(curves, _SERIES, strict=False):
-        label = _short(curve.label)
+        # A legend leaves out what begins with an underscore.
+        label = f" {_short(curve.label)}"
         roc.plot(*curve.roc.T, color=colour, linewidth=1.4, label=f"{label} {curve.roc_auc:.3f}")
         pr.plot(*curve.pr.T, color=colour, linewidth=1.4, label=f"{label} {curve.pr_auc:.3f}")
     roc.plot([0, 1], [0, 1], color=_INK, linewidth=0.8, linestyle=":")
@@ -186,7 +217,15 @@ def _figure(width: float, height: float, *, columns: int = 1, widths: list[float
     return figure, drawn
 
 
+def _fonts() -> list[str]:
+    from matplotlib import font_manager
+
+    installed = {font.name for font in font_manager.fontManager.ttflist}
+    return [name for name in _WIDE_FONTS if name in installed]
+
+
 def _short(label: str) -> str:
+    line = " ".join(label.split())
+    text = line if len(line) <= 22 else f"{line[:21]}…"
     # A dollar would start a formula.
-    text = label if len(label) <= 22 else f"{label[:21]}…"
     return text.replace("$", r"\$")

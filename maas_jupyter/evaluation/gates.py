@@ -252,5 +252,7 @@ def _measured(evaluation: Evaluation, gate: Gate) -> tuple[float | None, Interva
 def stored(evaluation: Evaluation, time: float) -> VersionVerdict:
     """Return what is kept of a verdict with a registered version; ``time`` in epoch seconds."""
     assert evaluation.verdict is not None
-    gates = [str(gate)[:200] for gate in evaluation.verdict.gates[:20]]
+    # What was not passed comes first, so that it is among what is kept.
+    ranked = sorted(evaluation.verdict.gates, key=lambda gate: gate.passed)
+    gates = [str(gate)[:200] for gate in ranked[:20]]
     return VersionVerdict(passed=evaluation.verdict.passed, gates=gates, rows=evaluation.rows, time=time)

@@ -141,7 +141,9 @@ def resampled_medians(values: np.ndarray, generator: np.random.Generator, resamp
     return (first + ordered[np.minimum((u * rows).astype(int), rows - 1)]) / 2
 
 
-def intervals_of(samples: dict[str, np.ndarray]) -> dict[str, Interval]:
-    """Return the intervals of several numbers; those without one are left out."""
+def intervals_of(samples: dict[str, np.ndarray], rows: int) -> dict[str, Interval]:
+    """Return the intervals of several numbers; those without one are left out, and so are all of a single row."""
+    if rows < 2:  # all of its resamples are alike
+        return {}
     found = {name: percentile_interval(values) for name, values in samples.items()}
     return {name: interval for name, interval in found.items() if interval is not None}

@@ -138,4 +138,4 @@ def evaluate_tokens(batches: Iterable[TokenScores], *, subject: str, seed: int =
     draws = resampled_weights(rows, np.random.default_rng(seed))
     samples = resampled(lambda weights: numbers(sums @ weights.astype(np.float64)), draws)
     notes = [f"{int(sums[2].sum()):,} tokens of {rows:,} sequences count."]
-    return Evaluation(subject, "language", rows, metrics, intervals=intervals_of(samples), notes=notes)
+    return Evaluation(subject, "language", rows, metrics, intervals=intervals_of(samples, rows), notes=notes)

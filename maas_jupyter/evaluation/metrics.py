@@ -10,7 +10,6 @@ from maas_jupyter.evaluation.calibration import Reliability, reliability
 from maas_jupyter.evaluation.intervals import (
     Interval,
     intervals_of,
-    percentile_interval,
     resampled,
     resampled_counts,
     resampled_medians,
@@ -98,7 +97,7 @@ def measure(predictions: Predictions, *, seed: int = 0) -> Measured:
         measured = Measured({})
         measured.metrics = _regression(predictions, measured.notes)
         samples = resampled_errors(predictions, generator)
-        measured.intervals = _ordered(samples, measured.metrics)
+        measured.intervals = _ordered(samples, measured.metrics, len(predictions))
         return measured
     return _classification(predictions, generator)
 
@@ -117,10 +116,10 @@ def headline(predictions: Predictions, *, seed: int = 0) -> tuple[dict[str, floa
     generator = np.random.default_rng(seed)
     if predictions.task == "regression":
         metrics = _regression(predictions, [])
-        return metrics, _ordered(resampled_errors(predictions, generator), metrics)
+        return metrics, _ordered(resampled_errors(predictions, generator), metrics, len(predictions))
     cells = Cells.of(predictions.truth, predictions.predicted, len(predictions.labels))
     metrics = {name: float(value[0]) for name, value in Rates.of(cells).means().items()}
-    return metrics, _ordered(_resampled_rates(cells, generator), metrics)
+    return metrics, _ordered(_resampled_rates(cells, generator), metrics, len(predictions))
 
 
 # -- classification ---------------------------------------------------------------------------------------------------
@@ -140,7 +139,9 @@ def _classification(predictions: Predictions, generator: np.random.Generator) ->
             float(rates.recall[index, 0]),
             float(rates.f1[index, 0]),
             int(rates.support[index, 0]),
-            intervals_of({name: samples[f"{name} by class"][index] for name in ("precision", "recall", "f1")})
+            intervals_of(
+                {name: samples[f"{name} by class"][index] for name in ("precision", "recall", "f1")}, len(predictions)
+            )
             if rates.present[index, 0]
             else {},
         )
@@ -159,7 +160,7 @@ def _classification(predictions: Predictions, generator: np.random.Generator) ->
     if weighted:
         draws = resampled_weights(len(predictions), generator)
         samples |= resampled(lambda weights: {k: v for compute in weighted for k, v in compute(weights).items()}, draws)
-    measured.intervals = _ordered(samples, measured.metrics)
+    measured.intervals = _ordered(samples, measured.metrics, len(predictions))
     _explain_certainty(measured, len(predictions))
     return measured
 
@@ -283,6 +284,5 @@ def resampled_errors(predictions: Predictions, generator: np.random.Generator) -
     return samples
 
 
-def _ordered(samples: dict[str, np.ndarray], metrics: dict[str, float]) -> dict[str, Interval]:
-    found = {name: percentile_interval(samples[name]) for name in metrics if name in samples}
-    return {name: interval for name, interval in found.items() if interval is not None}
+def _ordered(samples: dict[str, np.ndarray], metrics: dict[str, float], rows: int) -> dict[str, Interval]:
+    return intervals_of({name: samples[name] for name in metrics if name in samples}, rows)

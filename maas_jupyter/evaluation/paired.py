@@ -192,7 +192,8 @@ def _pair(first: Predictions, name: str, other: Predictions, metric: str, seed: 
             "both are equally near": int((nearer[0] == nearer[1]).sum()),
         }
         empty = np.array([], dtype=np.int64)
-        return Pair(name, "no evidence", differences, bootstrap_p(samples[metric]), counts, empty, [])
+        apart = int((nearer[0] != nearer[1]).sum())
+        return Pair(name, "no evidence", differences, bootstrap_p(samples[metric], apart), counts, empty, [])
     right = first.predicted == first.truth, other.predicted == first.truth
     only = right[0] & ~right[1], right[1] & ~right[0]
     differ = first.predicted != other.predicted
@@ -203,12 +204,18 @@ def _pair(first: Predictions, name: str, other: Predictions, metric: str, seed: 
         "both wrong, the same answer": int((~right[0] & ~right[1] & ~differ).sum()),
         "both wrong, different answers": int((~right[0] & ~right[1] & differ).sum()),
     }
+    if metric == "accuracy":
+        p_value = mcnemar(int(only[0].sum()), int(only[1].sum()))
+    else:
+        # The loss differs where the class does not.
+        apart = (row_losses(first) != row_losses(other)) if metric == "log_loss" else differ
+        p_value = bootstrap_p(samples[metric], int(apart.sum()))
     by_class = [np.bincount(first.truth[part], minlength=len(first.labels)) for part in only]
     return Pair(
         name,
         "no evidence",
         differences,
-        mcnemar(int(only[0].sum()), int(only[1].sum())) if metric == "accuracy" else bootstrap_p(samples[metric]),
+        p_value,
         counts,
         np.flatnonzero(differ),
         [(label, int(lost), int(won)) for label, lost, won in zip(first.labels, *by_class, strict=True) if lost or won],

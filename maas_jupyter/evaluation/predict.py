@@ -13,7 +13,7 @@ from maas_jupyter.bundle import Bundle
 from maas_jupyter.data import Batch, Data, Source
 from maas_jupyter.errors import InvalidInput
 from maas_jupyter.evaluation.predictions import EvaluatedTask, Predictions
-from maas_jupyter.evaluation.raw import Run, answers, as_tensors, class_indices, numbers
+from maas_jupyter.evaluation.raw import Run, answers, as_tensors, class_indices, named_inputs, numbers
 from maas_jupyter.modules import check_labels, check_shapes, run_module
 from maas_jupyter.packaging.head import normalization_for
 from maas_jupyter.schema import Manifest, Signature, Task
@@ -92,6 +92,21 @@ def predict_served(run: Run, manifest: Manifest, rows: Data | Source, *, subject
     if task == "regression":
         return Predictions.of_numbers(truth, output, subject=subject)
     return Predictions.of_classes(truth, output, label_texts(manifest.labels), subject=subject)
+
+
+def served_inputs(manifest: Manifest, rows: Data | Source, count: int) -> dict[str, np.ndarray]:
+    """Return the first rows as clients send them: the inputs of a bundle's signature.
+
+    Raises
+    ------
+    InvalidInput
+        If they do not fit the signature.
+    """
+    data = rows if isinstance(rows, Data) else as_tensors(rows)
+    if data is not None:
+        return _inputs(manifest.signature, data.head(count))
+    assert isinstance(rows, Source)
+    return conform(named_inputs(rows.select(range(min(count, rows.rows or 0))), manifest.signature), manifest.signature)
 
 
 def main_output(manifest: Manifest) -> str:

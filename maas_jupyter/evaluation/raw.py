@@ -45,11 +45,18 @@ def answers(run: Run, source: Source, signature: Signature) -> np.ndarray:
     parts = []
     for start in range(0, rows, _BATCH):
         part = source.select(np.arange(start, min(start + _BATCH, rows)))
-        parts.append(run(conform(_named(part, signature), signature)))
+        parts.append(run(conform(named_inputs(part, signature), signature)))
     return np.concatenate(parts)
 
 
-def _named(source: Source, signature: Signature) -> Mapping[str, np.ndarray]:
+def named_inputs(source: Source, signature: Signature) -> Mapping[str, np.ndarray]:
+    """Return raw rows by the names of a signature's inputs.
+
+    Raises
+    ------
+    InvalidInput
+        If a column is missing, or the rows are of another form.
+    """
     raw = source.raw()
     names = [spec.name for spec in signature.inputs]
     first = signature.inputs[0]

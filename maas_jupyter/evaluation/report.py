@@ -15,6 +15,8 @@ from maas_jupyter.evaluation.ranking import RankingCurve
 from maas_jupyter.evaluation.slices import SliceTable
 from maas_jupyter.plugins import Displayed
 
+#: Classes that a display has room for.
+_MOST_CLASSES = 50
 #: Points of the residual picture.
 _MOST_RESIDUALS = 1000
 
@@ -129,6 +131,16 @@ class Evaluation(Displayed):
         """Return the evaluation with a verdict."""
         return replace(self, verdict=verdict)
 
+    @property
+    def shown_classes(self) -> tuple[list[ClassReport], str]:
+        """The classes that a display has room for, those with the lowest F1, and what to say of the others."""
+        if len(self.classes) <= _MOST_CLASSES:
+            return self.classes, ""
+        places = sorted(range(len(self.classes)), key=lambda place: self.classes[place].f1)[:_MOST_CLASSES]
+        others = len(self.classes) - _MOST_CLASSES
+        said = f"{others:,} classes with a higher F1 are not shown; evaluation.classes holds them all."
+        return [self.classes[place] for place in sorted(places)], said
+
     def __repr__(self) -> str:
         lines = [f"Evaluation of {self.subject} on {self.rows:,} rows"]
         width = max(map(len, self.metrics))
@@ -137,12 +149,14 @@ class Evaluation(Displayed):
             for name, value in self.metrics.items()
         ]
         if self.classes:
-            width = max(5, *(len(report.label) for report in self.classes))
+            shown, others = self.shown_classes
+            width = max(5, *(len(report.label) for report in shown))
             lines.append(f"{'class':<{width}}  precision  recall      f1  rows")
             lines += [
                 f"{item.label:<{width}}  {item.precision:9.3f}  {item.recall:6.3f}  {item.f1:6.3f}  {item.support:4d}"
-                for item in self.classes
+                for item in shown
             ]
+            lines += [others] if others else []
         for table in self.slices:
             width = max(len(table.column), *(len(group.name) for group in table.groups))
             main = main_metric(self.task)

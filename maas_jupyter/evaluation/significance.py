@@ -29,13 +29,16 @@ def mcnemar(only_first: int, only_second: int) -> float:
     return float(binomtest(only_first, disagreed, 0.5).pvalue) if disagreed else 1.0
 
 
-def bootstrap_p(differences: np.ndarray) -> float:
+def bootstrap_p(differences: np.ndarray, pairs: int) -> float:
     """Return the two-sided p value of a difference being zero, from its resampled values.
 
     Parameters
     ----------
     differences : ndarray of float, shape (resamples,)
         NaN is left out.
+    pairs : int
+        Rows that the two models answer differently. Resamples of few rows that all speak for one model never reach
+        zero; that all of them do so by chance has the probability ``2 / 2**pairs`` (the sign test), so p is not below.
 
     References
     ----------
@@ -44,7 +47,7 @@ def bootstrap_p(differences: np.ndarray) -> float:
     """
     kept = differences[np.isfinite(differences)]
     fewer = min(np.count_nonzero(kept <= 0), np.count_nonzero(kept >= 0))
-    return float(min(1.0, 2 * (fewer + 1) / (len(kept) + 1)))
+    return float(min(1.0, max(2 * (fewer + 1) / (len(kept) + 1), 2.0 ** (1 - pairs))))
 
 
 def holm(values: list[float]) -> list[float]:

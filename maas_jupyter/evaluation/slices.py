@@ -86,13 +86,13 @@ def slice_values(by: Any, table: Any, rows: int) -> tuple[str, np.ndarray]:
         If there is not one value for each row.
     """
     if isinstance(by, str):
-        columns = [] if isinstance(table, np.ndarray) else [str(column) for column in table]
+        columns = {} if isinstance(table, np.ndarray) else {str(column): column for column in table}
         if by not in columns:
             raise NotFound(
                 f"The data has no column '{by}' to slice by.",
                 hint=nearest(by, columns, what="columns", otherwise="Slice by a function of the rows instead."),
             )
-        return by, _one_each(table[by], rows, by)
+        return by, _one_each(table[columns[by]], rows, by)
     if callable(by):
         named = getattr(by, "__name__", type(by).__name__)
         name = "slice" if named == "<lambda>" else named
@@ -154,16 +154,27 @@ def groups_of(values: np.ndarray) -> tuple[list[str], np.ndarray]:
     missing = np.isnan(numbers)
     kinds = np.unique(numbers[~missing])
     if len(kinds) <= _MOST_VALUES:
-        names = [f"{kind:g}" for kind in kinds]
+        names = _told_apart(kinds, digits=6)
         places = np.searchsorted(kinds, numbers)
     else:
         edges = np.unique(np.quantile(numbers[~missing], [0.25, 0.5, 0.75]))
-        shown = [f"{edge:.4g}" for edge in edges]
+        shown = _told_apart(edges, digits=4)
         middle = [f"{low} to {high}" for low, high in pairwise(shown)]
         names = [f"up to {shown[0]}", *middle, f"above {shown[-1]}"]
         places = np.searchsorted(edges, numbers, side="left")
     places[missing] = len(names)
     return [*names, _MISSING], places
+
+
+def _told_apart(values: np.ndarray, *, digits: int) -> list[str]:
+    """Return different numbers as different texts, with more digits where these are not enough."""
+    for enough in (digits, 9, 12, 17):
+        names = [
+            f"{value:.0f}" if abs(value) < 1e15 and value == int(value) else f"{value:.{enough}g}" for value in values
+        ]
+        if len(set(names)) == len(names):
+            break
+    return names
 
 
 def _as_numbers(values: np.ndarray) -> np.ndarray | None:

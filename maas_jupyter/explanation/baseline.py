@@ -58,6 +58,11 @@ class Baseline:
                 f"The baseline has the shape {list(values.shape)}, a row {list(row.shape)}.",
                 hint="Pass one row, or rows whose mean is taken: --baseline X_train",
             )
+        if row.dtype.kind in "iu" and np.asarray(filled).dtype.kind == "f" and (filled != np.round(filled)).any():
+            raise InvalidInput(
+                f"The baseline holds {np.asarray(filled).ravel()[0]:g}, but the rows are whole numbers ({row.dtype}).",
+                hint="Pass whole numbers: colours of images are 0 to 255.",
+            )
         try:
             return np.array(filled, dtype=row.dtype), what
         except (ValueError, TypeError) as error:

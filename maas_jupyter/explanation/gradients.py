@@ -13,8 +13,8 @@ from captum.attr import LayerIntegratedGradients
 from torch import Tensor, nn
 
 from maas_jupyter.errors import InvalidInput
-from maas_jupyter.explanation.subject import ModuleSubject, Scored, evaluating
-from maas_jupyter.modules import device_of
+from maas_jupyter.explanation.subject import ModuleSubject, Scored
+from maas_jupyter.modules import device_of, evaluating
 
 #: Steps that are computed at once.
 _BATCH = 64

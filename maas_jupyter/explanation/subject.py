@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Protocol
 
 import numpy as np
@@ -13,7 +12,7 @@ from torch import Tensor, nn
 from maas_jupyter.bundle import Bundle
 from maas_jupyter.data import Batch, Preprocessing
 from maas_jupyter.errors import InvalidInput
-from maas_jupyter.modules import device_of, run_module
+from maas_jupyter.modules import device_of, evaluating, run_module
 from maas_jupyter.packaging.head import normalization_for
 from maas_jupyter.schema import Task
 from maas_jupyter.serving.servable import Servable
@@ -82,8 +81,7 @@ class ModuleSubject:
         self.tensors = tensors
         self.preprocessing = preprocessing
         inputs = tensors(rows)
-        with evaluating(module):
-            output = run_module(module, Batch(inputs, None)).float().cpu()
+        output = run_module(module, Batch(inputs, None)).float().cpu()
         if output.ndim > 2:
             raise InvalidInput(
                 f"A row of the model's output has the shape {list(output.shape[1:])}; only single numbers and classes "
@@ -169,15 +167,3 @@ class BundleSubject:
 
     def __exit__(self, *_: object) -> None:
         self.servable.unload()
-
-
-@contextmanager
-def evaluating(module: nn.Module) -> Iterator[None]:
-    """Put a module in evaluation mode, and back."""
-    modes = [(each, each.training) for each in module.modules()]
-    module.eval()
-    try:
-        yield
-    finally:
-        for each, mode in modes:
-            each.training = mode

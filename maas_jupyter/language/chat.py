@@ -16,7 +16,7 @@ Tokens = tuple[list[int], list[int]]
 
 def text_tokens(tokenizer: Any, text: str) -> Tokens:
     """Return ids and labels of a text: every token is learned, and that it ends."""
-    ids = list(tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"])
+    ids = _opening(tokenizer) + _plain(tokenizer, text)
     if tokenizer.eos_token_id is not None:
         ids.append(tokenizer.eos_token_id)
     return ids, list(ids)
@@ -24,9 +24,21 @@ def text_tokens(tokenizer: Any, text: str) -> Tokens:
 
 def completion_tokens(tokenizer: Any, prompt: str, completion: str) -> Tokens:
     """Return ids and labels of a prompt and its completion, without a template: the completion alone is learned."""
-    before = list(tokenizer(prompt, add_special_tokens=False, verbose=False)["input_ids"])
-    after, _ = text_tokens(tokenizer, completion)
+    before = _opening(tokenizer) + _plain(tokenizer, prompt)
+    after = _plain(tokenizer, completion)
+    if tokenizer.eos_token_id is not None:
+        after.append(tokenizer.eos_token_id)
     return before + after, [IGNORED] * len(before) + after
+
+
+def _plain(tokenizer: Any, text: str) -> list[int]:
+    return list(tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"])
+
+
+def _opening(tokenizer: Any) -> list[int]:
+    """Return the token that the tokenizer begins a text with, for a model that never saw one begin without it."""
+    first = list(tokenizer("", verbose=False)["input_ids"])[:1]
+    return first if first == [tokenizer.bos_token_id] else []
 
 
 def chat_tokens(tokenizer: Any, messages: Sequence[Message], *, where: str) -> Tokens:
@@ -60,8 +72,12 @@ def chat_tokens(tokenizer: Any, messages: Sequence[Message], *, where: str) -> T
                 "tokens are the answer.",
                 hint="Pass one row for each answer, with the messages before it.",
             )
+        start = len(before)
+        if before == _rendered(tokenizer, messages[:index], where):
+            # Nothing opens the answer for generation: a role in front of it is the template's, not the answer's.
+            start = max(start, until.find(message["content"].strip(), start))
         # A template that ends a turn with whitespace may give that to the next turn.
-        spans.append((len(before), min(len(until), len(whole))))
+        spans.append((start, min(len(until), len(whole))))
     encoded = tokenizer(whole, add_special_tokens=False, return_offsets_mapping=True, verbose=False)
     ids = list(encoded["input_ids"])
     labels = [

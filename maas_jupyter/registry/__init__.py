@@ -3,6 +3,7 @@
 from maas_jupyter.registry.nouns import (
     ModelList,
     ModelVersion,
+    NestedRun,
     RegisteredModel,
     RunList,
     RunRecord,
@@ -18,6 +19,7 @@ __all__ = [
     "ModelList",
     "ModelReference",
     "ModelVersion",
+    "NestedRun",
     "RegisteredModel",
     "Registry",
     "RunList",

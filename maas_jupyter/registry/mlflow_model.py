@@ -1,31 +1,63 @@
-"""Makes a bundle's folder an ordinary MLflow model too, which ``mlflow.pyfunc.load_model`` reads without us."""
+"""Makes a bundle's folder an ordinary MLflow model too, which ``mlflow.pyfunc.load_model`` reads.
+
+What takes tensors or the columns of a table is read by MLflow's own ``onnx`` flavor, without this package. Texts and
+images are made tensors before the graph, so their bundles are run as they are served, by this package (`_load_pyfunc`).
+"""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
-from maas_jupyter.bundle import MODEL_FILE
+import numpy as np
+
+from maas_jupyter._version import __version__
+from maas_jupyter.bundle import MODEL_FILE, Bundle
 from maas_jupyter.schema import NUMPY_DTYPES, Manifest, Signature, TensorSpec
+from maas_jupyter.signature import conform
 
 
 def write_mlmodel(folder: Path, manifest: Manifest) -> None:
-    """Write ``MLmodel`` and its requirements beside the bundle's files, with MLflow's own ``onnx`` flavor."""
+    """Write ``MLmodel`` and its requirements beside the bundle's files."""
     import mlflow.pyfunc
     import onnx
     import onnxruntime
     from mlflow.models import Model
 
     model = Model(signature=_mlflow_signature(manifest.signature))
-    mlflow.pyfunc.add_to_model(model, loader_module="mlflow.onnx", data=MODEL_FILE)
+    raw = bool(manifest.preprocessing)
+    if raw:
+        mlflow.pyfunc.add_to_model(model, loader_module=__name__)
+    else:
+        mlflow.pyfunc.add_to_model(model, loader_module="mlflow.onnx", data=MODEL_FILE)
     model.add_flavor(
         "onnx", onnx_version=onnx.__version__, data=MODEL_FILE, providers=["CPUExecutionProvider"], code=None
     )
     model.model_size_bytes = manifest.size
     model.save(str(folder / "MLmodel"))
-    (folder / "requirements.txt").write_text(
-        f"mlflow=={mlflow.__version__}\nonnx=={onnx.__version__}\nonnxruntime=={onnxruntime.__version__}\n",
-        encoding="utf-8",
-    )
+    needed = [f"mlflow=={mlflow.__version__}", f"onnx=={onnx.__version__}", f"onnxruntime=={onnxruntime.__version__}"]
+    if raw:
+        needed.append(f"maas-jupyter[text]=={__version__}")
+    (folder / "requirements.txt").write_text("".join(f"{line}\n" for line in needed), encoding="utf-8")
+
+
+class _Served:
+    """A bundle as ``mlflow.pyfunc`` runs it."""
+
+    def __init__(self, bundle: Bundle) -> None:
+        from maas_jupyter.serving.servable import Servable
+
+        self._signature = bundle.manifest.signature
+        self._servable = Servable.load(bundle)
+
+    def predict(self, data: Any, params: dict[str, Any] | None = None) -> dict[str, np.ndarray]:
+        """Return the outputs by name; raises InvalidInput where the data does not fit."""
+        return self._servable.run(conform(data, self._signature))
+
+
+def _load_pyfunc(path: str) -> _Served:
+    """Load a model for ``mlflow.pyfunc``, which asks for a function of this name."""
+    return _Served(Bundle.open(Path(path)))
 
 
 def _mlflow_signature(signature: Signature):  # type: ignore[no-untyped-def]  # an mlflow type, not imported here
@@ -39,7 +71,6 @@ def _mlflow_signature(signature: Signature):  # type: ignore[no-untyped-def]  # 
 
 
 def _tensor(spec: TensorSpec, *, single: bool):  # type: ignore[no-untyped-def]  # an mlflow type, not imported here
-    import numpy as np
     from mlflow.types import TensorSpec as MlflowTensorSpec
 
     # An unnamed tensor lets a bare array be passed for a model with one input.

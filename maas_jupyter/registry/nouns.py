@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from math import isfinite
 
 import msgspec
+from msgspec import Struct
 
 from maas_jupyter.errors import GateError
 from maas_jupyter.plugins import Displayed
@@ -144,12 +145,35 @@ class RunRecord:
         state = self.state
         if state is None or state.status != "training":
             return ""
-        return f"epoch {min(state.epoch + 1, state.epochs)} of {state.epochs}"
+        return state.place
 
     def __repr__(self) -> str:
         metrics = [f"{name} {value:.4f}" for name, value in sorted(self.metrics.items())[:_MOST_METRICS]]
         parts = [f"{self.run_id[:8]} {self.name}: {self.status.replace('_', ' ')}", self.progress, *metrics]
         return ", ".join(part for part in parts if part)
+
+
+class NestedRun(Struct, kw_only=True):
+    """A run within another one that has ended: a trial of a search.
+
+    Attributes
+    ----------
+    key : str
+        Tells it from the others of its parent.
+    status : str
+        MLflow's: ``FINISHED``, ``KILLED`` or ``FAILED``.
+    started, ended : int
+        Epoch milliseconds.
+    """
+
+    key: str
+    name: str
+    params: dict[str, str]
+    metrics: dict[str, float]
+    tags: dict[str, str]
+    status: str
+    started: int
+    ended: int
 
 
 class RunList(list[RunRecord], Displayed):

@@ -11,17 +11,19 @@ import msgspec
 
 from maas_jupyter.bundle import AlteredBundle, Bundle
 from maas_jupyter.config import MaasConfig
-from maas_jupyter.errors import NotFound, nearest
+from maas_jupyter.errors import InvalidInput, NotFound, nearest
 from maas_jupyter.registry.connection import connect, translated, without_progress_bar
 from maas_jupyter.registry.mlflow_model import write_mlmodel
 from maas_jupyter.registry.nouns import (
     VERDICT_TAG,
     ModelList,
     ModelVersion,
+    NestedRun,
     RegisteredModel,
     RunList,
     RunRecord,
     VersionVerdict,
+    require_verdict,
     verdict_of,
     version_tags,
 )
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
     from mlflow.entities.model_registry import RegisteredModel as MlflowModel
 
 CHAMPION = "champion"
+MLFLOW_PARENT, NESTED_TAG = "mlflow.parentRunId", "maas.nested"
 _PAGE = 200
 #: MLflow's word for a run that was stopped by hand.
 _STATUS = {"KILLED": "interrupted"}
@@ -127,6 +130,13 @@ class Registry:
             )
         return versions[0]
 
+    def is_registered(self, name: str) -> bool:
+        """Say whether there is a model of this name."""
+        try:
+            return bool(self.models(check_name(name)))
+        except (InvalidInput, NotFound):
+            return False
+
     def references(self) -> list[str]:
         """Return every reference that resolves, for completion and for offering near names."""
         texts: list[str] = []
@@ -195,6 +205,16 @@ class Registry:
             self._client.set_model_version_tag(
                 version.name, version.version, VERDICT_TAG, msgspec.json.encode(verdict).decode()
             )
+
+    def require_passed(self, version: ModelVersion) -> None:
+        """Demand that a version passed its gates the last time: as the registry has it now, whatever is held of it.
+
+        Raises
+        ------
+        GateError
+            If it was never judged, or not passed the last time.
+        """
+        require_verdict(self.resolve(version.reference))
 
     def fetch(self, version: ModelVersion) -> Bundle:
         """Return a version's bundle on this machine, every byte verified.
@@ -285,11 +305,40 @@ class Registry:
         with translated(self.uri):
             self._client.set_terminated(run_id, status, ended)
 
-    def runs(self, limit: int = 20) -> RunList:
-        """List the newest runs."""
+    def enter_nested(self, parent: str, nested: NestedRun) -> None:
+        """Enter a run that has ended within another one; one that is there already, whole or in part, is completed."""
+        from mlflow.entities import Metric, Param
+
+        tags = {MLFLOW_PARENT: parent, NESTED_TAG: nested.key, **nested.tags}
+        mine = f"tags.`{MLFLOW_PARENT}` = '{parent}' and tags.`{NESTED_TAG}` = '{nested.key}'"
         with translated(self.uri):
-            found = self._client.search_runs([self._experiment], max_results=limit, order_by=["start_time DESC"])
-        return RunList(map(_record, found))
+            found = self._client.search_runs([self._experiment], mine, max_results=1)
+            run = (
+                found[0]
+                if found
+                else self._client.create_run(self._experiment, nested.started, tags=tags, run_name=nested.name)
+            )
+            self._client.log_batch(
+                run.info.run_id,
+                metrics=[Metric(name, value, nested.ended, 0) for name, value in nested.metrics.items()],
+                params=[Param(name, value[:6000]) for name, value in nested.params.items()],
+            )
+            self._client.set_terminated(run.info.run_id, nested.status, nested.ended)
+
+    def runs(self, limit: int = 20) -> RunList:
+        """List the newest runs, without those that are parts of another one."""
+        found: list[MlflowRun] = []
+        token = None
+        with translated(self.uri):
+            while len(found) < limit:
+                page = self._client.search_runs(
+                    [self._experiment], max_results=limit, order_by=["start_time DESC"], page_token=token
+                )
+                found += [run for run in page if NESTED_TAG not in run.data.tags]
+                token = page.token
+                if not token:
+                    break
+        return RunList(map(_record, found[:limit]))
 
     def run(self, run_id: str) -> RunRecord:
         """Find a run by its whole id.

@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from maas_jupyter.data import Data, Prepared, Source, TextPreprocessing, as_source, prepare, shared_rows, split
+from maas_jupyter.data.text import most_tokens
 from maas_jupyter.errors import InvalidInput, UsageError
 from maas_jupyter.language import LanguageIntake, LoraOptions, add_lora, has_stray_adapters
 from maas_jupyter.pretrained import (
@@ -317,7 +318,7 @@ def _language(model: Any, data: Any, val: Any, asked: Asked) -> Subject:
     tokenizer = asked.tokenizer
     if tokenizer is None or isinstance(tokenizer, str | Path):
         tokenizer = load_tokenizer(tokenizer or model)
-    positions = getattr(model.config, "max_position_embeddings", None)
+    positions = most_tokens(model)
     longest = asked.max_length or min(positions or _MAX_TOKENS, _MAX_TOKENS)
     check_fit(model, len(tokenizer), longest)
     intake = LanguageIntake(tokenizer, longest, asked.text)

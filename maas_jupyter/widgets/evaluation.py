@@ -80,7 +80,8 @@ def _metrics(evaluation: Evaluation) -> str:
 
 
 def _classes(evaluation: Evaluation) -> str:
-    return html.table(
+    shown, others = evaluation.shown_classes
+    table = html.table(
         ["class", "precision", "recall", "f1", "rows"],
         [
             [
@@ -88,10 +89,11 @@ def _classes(evaluation: Evaluation) -> str:
                 *(number(getattr(item, name), item.intervals.get(name)) for name in ("precision", "recall", "f1")),
                 f"{item.support:,}",
             ]
-            for item in evaluation.classes
+            for item in shown
         ],
         numbers=(1, 2, 3, 4),
     )
+    return f'{table}<div style="{_FAINT}">{html.text(others)}</div>' if others else table
 
 
 def _slices(table: SliceTable, evaluation: Evaluation) -> str:

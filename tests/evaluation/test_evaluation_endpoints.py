@@ -19,6 +19,8 @@ def test_an_endpoint_scores_what_its_bundle_does(home):
     X, y = wine()
     named = maas_jupyter.evaluate(endpoint, data=(X, np.array(labels, dtype=object)[y]))
     assert named.metrics == served.metrics
+    judged = maas_jupyter.evaluate(endpoint, data=wine(), no_worse_than="champion")
+    assert judged.verdict.passed
     assert maas_jupyter.compare("poured", endpoint, data=wine()).pairs[0].outcome == "no evidence"
 
 

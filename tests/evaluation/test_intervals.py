@@ -109,6 +109,10 @@ def test_a_rare_class_has_an_interval_from_the_resamples_that_hold_it():
     assert "recall" in evaluation.classes[1].intervals
 
 
-def test_the_interval_of_one_row_of_numbers_is_a_point():
-    evaluation = Evaluation.of(Predictions.of_numbers(np.ones(1), np.zeros(1), subject="it"), subject="it")
-    assert evaluation.intervals["mae"] == (1, 1)
+def test_a_single_row_has_no_intervals():
+    number = Predictions.of_numbers(np.ones((1, 1)), np.zeros((1, 1)), subject="it")
+    kind = Predictions.of_classes(np.array([0]), np.array([[0.9, 0.1]], np.float32), None, subject="it")
+    for predictions in (number, kind):
+        evaluation = Evaluation.of(predictions, subject="it")
+        assert not evaluation.intervals
+        assert not any(report.intervals for report in evaluation.classes)

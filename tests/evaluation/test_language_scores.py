@@ -60,3 +60,7 @@ def test_logits_that_do_not_fit_are_refused(logits, targets, said):
 def test_nothing_that_counts_is_refused(batches):
     with pytest.raises(InvalidInput, match="No target token counts"):
         evaluate_tokens(batches, subject="it")
+
+
+def test_one_sequence_has_no_interval():
+    assert not evaluate_tokens([score_tokens(LOGITS[:1], TARGETS[:1])], subject="it").intervals

@@ -85,9 +85,10 @@ def test_several_models_are_each_compared_with_the_first_and_corrected():
 
 def test_the_p_value_of_a_bootstrap_reaches_the_percentile_interval():
     values = np.random.default_rng(0).normal(2, 1, 5000)
-    assert bootstrap_p(values) == pytest.approx(0.0455, abs=0.012)
-    assert bootstrap_p(np.ones(999)) == pytest.approx(0.002)
-    assert bootstrap_p(np.zeros(999)) == 1
+    assert bootstrap_p(values, 999) == pytest.approx(0.0455, abs=0.012)
+    assert bootstrap_p(np.ones(999), 999) == pytest.approx(0.002)
+    assert bootstrap_p(np.zeros(999), 999) == 1
+    assert bootstrap_p(np.ones(999), 1) == 1
 
 
 def test_another_metric_can_be_decided_on():
@@ -140,3 +141,33 @@ def test_a_metric_that_cannot_be_compared_is_refused():
     with pytest.raises(UsageError, match="by 'acuracy'") as caught:
         compare([("a", predictions), ("b", predictions)], metric="acuracy")
     assert "'accuracy'" in caught.value.hint
+
+
+@pytest.mark.parametrize(("rows", "outcome"), [(1, "no evidence"), (5, "no evidence"), (12, "better")])
+def test_few_rows_that_all_speak_for_one_model_are_no_evidence(rows, outcome):
+    """Their resamples never reach zero, but so it falls out by chance in 2 of 2**rows cases."""
+    truth = np.arange(rows, dtype=float)[:, None]
+    numbers = [("near", 0.1), ("far", 1.0)]
+    far, near = (
+        (name, Predictions.of_numbers(truth, truth + off * (1 + truth), subject=name)) for name, off in numbers[::-1]
+    )
+    pair = compare([far, near], metric="mae").pairs[0]
+    assert (pair.outcome, pair.p_value >= 2.0 ** (1 - rows)) == (outcome, True)
+    labels = np.zeros(rows, dtype=int)
+    sure, unsure = (
+        Predictions.of_classes(labels, np.tile(np.float32([chance, 1 - chance]), (rows, 1)), None, subject="it")
+        for chance in (0.9, 0.6)
+    )
+    assert compare([("unsure", unsure), ("sure", sure)], metric="log_loss").pairs[0].outcome == outcome
+
+
+def test_targets_that_one_model_was_given_as_float32_are_the_same_rows():
+    truth = np.random.default_rng(0).normal(size=(30, 1))
+    first, other = (
+        Predictions.of_numbers(given, truth + off, subject="it")
+        for given, off in ((truth, 0.1), (truth.astype(np.float32), 0.5))
+    )
+    comparison = compare([("a", first), ("b", other)])
+    assert comparison.pairs[0].outcome == "worse"
+    with pytest.raises(InvalidInput, match="not given the same rows"):
+        compare([("a", first), ("b", Predictions.of_numbers(truth[::-1], truth, subject="it"))])

@@ -90,3 +90,23 @@ def test_too_many_groups_are_refused():
     predictions = classified(*scores_of(150, 2))
     with pytest.raises(InvalidInput, match="150 different values"):
         slice_table(predictions, "name", np.array([f"n{row}" for row in range(150)]))
+
+
+def test_long_numbers_keep_the_digits_that_tell_them_apart():
+    assert groups_of(np.array([1000001, 1000002, 1000001]))[0] == ["1000001", "1000002", "missing"]
+    names = groups_of(np.linspace(100000.1, 100000.2, 50))[0]
+    assert len(set(names)) == len(names)
+
+
+def test_a_column_whose_name_is_a_number_slices():
+    pandas = pytest.importorskip("pandas")
+    frame = pandas.DataFrame({7: list("abab")})
+    assert slice_values("7", frame, 4)[1].tolist() == list("abab")
+
+
+def test_a_slice_of_one_row_has_no_interval():
+    truth, chances = scores_of(20, 3)
+    table = slice_table(classified(truth, chances), "kind", np.where(np.arange(20) == 3, "one", "rest"))
+    assert table.groups[0].rows == 1
+    assert not table.groups[0].intervals
+    assert table.groups[1].intervals

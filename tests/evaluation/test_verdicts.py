@@ -104,6 +104,30 @@ def test_an_evaluation_without_gates_leaves_the_verdict_alone(home, pair):
     assert stored("judged/2") == before
 
 
+def test_a_version_that_is_held_from_before_is_judged_as_it_is_now(home, pair):
+    _, good, rows = pair
+    maas_jupyter.evaluate(good, data=rows, require=("accuracy>=0.5",))
+    held = subjects.open_registry().resolve("judged/2")
+    maas_jupyter.evaluate(held, data=rows, require=("accuracy>=0.999",), report_only=True)
+    assert held.verdict.passed  # of before
+    for demanding in (
+        lambda: maas_jupyter.alias(held, "live", require_passed=True),
+        lambda: maas_jupyter.publish(held, require_passed=True),
+    ):
+        with pytest.raises(GateError, match="did not pass its gates"):
+            demanding()
+    maas_jupyter.evaluate(held, data=rows, require=("accuracy>=0.5",))
+    assert "staging" in maas_jupyter.alias(good, "staging", require_passed=True).aliases
+
+
+def test_what_was_not_passed_is_kept_of_many_gates(home, pair):
+    _, good, rows = pair
+    gates = (*(f"accuracy>=0.{number:02d}" for number in range(25)), "accuracy>=0.999")
+    maas_jupyter.evaluate(good, data=rows, require=gates, report_only=True)
+    with pytest.raises(GateError, match=r"did not pass its gates: accuracy>=0\.999"):
+        require_verdict(subjects.open_registry().resolve("judged/2"))
+
+
 def test_a_tag_that_somebody_else_wrote_is_no_verdict(home, pair):
     client = MlflowClient(config.current().resolved_registry_uri)
     client.set_model_version_tag("judged", "1", "maas.verdict", "looks fine")
@@ -117,8 +141,10 @@ def test_a_gate_that_cannot_be_read_is_refused_before_anything_is_run(home):
 
 def test_a_rival_that_does_not_exist_is_not_found(home, pair):
     _, good, rows = pair
-    with pytest.raises(NotFound):
+    with pytest.raises(NotFound, match="The model 'judged' has no alias 'challenger'"):
         maas_jupyter.evaluate(good, data=rows, no_worse_than="challenger")
+    with pytest.raises(NotFound, match="no model called 'challenger'"):
+        maas_jupyter.evaluate(mlp(), data=rows, no_worse_than="challenger")
     with pytest.raises(NotFound):
         maas_jupyter.evaluate(good, data=rows, no_worse_than="judged/9")
 

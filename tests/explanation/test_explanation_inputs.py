@@ -17,6 +17,8 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from maas_jupyter.data import as_source, prepare
 from maas_jupyter.errors import InvalidInput, UsageError
+from maas_jupyter.explanation.baseline import Baseline
+from maas_jupyter.explanation.intake import Usual
 from maas_jupyter.packaging import package, package_images, package_prepared, package_text
 
 METHODS = ["integrated_gradients", "kernel_shap", "lime"]
@@ -356,6 +358,13 @@ def test_rows_that_do_not_fit_are_refused(rows, said):
     with pytest.raises(InvalidInput, match=said) as caught:
         explain_module(mlp(13, 3), rows)
     assert caught.value.hint
+
+
+def test_a_share_is_no_colour_of_whole_numbers():
+    row = np.zeros((4, 4, 1), np.uint8)
+    with pytest.raises(InvalidInput, match=r"holds 0\.5, but the rows are whole numbers"):
+        Baseline(0.5).of_array(row, Usual(0, "zeros"))
+    assert Baseline(255.0).of_array(row, Usual(0, "zeros"))[0].max() == 255
 
 
 @pytest.mark.parametrize(

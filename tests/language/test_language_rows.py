@@ -126,3 +126,41 @@ def test_a_template_that_fails_says_why():
     strict.chat_template = "{{ raise_exception('roles must alternate') }}"
     with pytest.raises(InvalidInput, match="roles must alternate"):
         language_rows([{"messages": TALK}], strict, max_length=64)
+
+
+def test_a_text_begins_as_the_tokenizer_begins_it():
+    from copy import deepcopy
+
+    from tokenizers import processors
+
+    begun = deepcopy(tokenizer())
+    begun.chat_template = None
+    begun.bos_token = "<|im_start|>"
+    first = begun.bos_token_id
+    begun.backend_tokenizer.post_processor = processors.TemplateProcessing(
+        single="<|im_start|> $A", special_tokens=[("<|im_start|>", first)]
+    )
+    batch = language_rows(["a text"], begun, max_length=64).head(1)
+    assert begun.decode(batch.inputs[0][0]) == "<|im_start|>a text<|end|>"
+    batch = language_rows([{"prompt": "2 + 2 =", "completion": " 4"}], begun, max_length=64).head(1)
+    assert begun.decode(batch.inputs[0][0]) == "<|im_start|>2 + 2 = 4<|end|>"
+    assert learned(batch.targets[0].tolist()) == " 4<|end|>"
+
+
+@pytest.mark.parametrize("opens", [True, False])
+def test_a_role_in_front_of_an_answer_is_not_learned(opens):
+    """Neither of a conversation that the assistant begins, nor of a template that opens no answer."""
+    from copy import deepcopy
+
+    plain = deepcopy(tokenizer())
+    plain.chat_template = "{% for m in messages %}{{ m['role'] }}: {{ m['content'] }}<|end|>{% endfor %}"
+    if opens:
+        plain.chat_template += "{% if add_generation_prompt %}assistant: {% endif %}"
+    talk = [
+        {"role": "assistant", "content": "Hello."},
+        {"role": "user", "content": "Hi"},
+        {"role": "assistant", "content": "Yes."},
+    ]
+    _, labels = chat_tokens(plain, talk, where="row 0")
+    # What the answer begins with is a token with the space before it where the tokenizer makes one of both.
+    assert learned(labels).replace(" ", "") == "Hello.<|end|>Yes.<|end|>"

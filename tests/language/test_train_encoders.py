@@ -131,3 +131,20 @@ def test_the_progress_bars_of_transformers_are_back_afterwards(home, folder):
     before = (logging.get_verbosity(), logging.is_progress_bar_enabled())
     load_pretrained(folder)
     assert (logging.get_verbosity(), logging.is_progress_bar_enabled()) == before
+
+
+def test_positions_up_to_that_of_padding_hold_no_token(home):
+    """RoBERTa's 18 positions are for 17 tokens where padding is the token 0."""
+    from transformers import RobertaConfig, RobertaForSequenceClassification
+
+    def roberta():
+        sizes = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
+        config = RobertaConfig(vocab_size=64, max_position_embeddings=18, pad_token_id=0, num_labels=2, **sizes)
+        return RobertaForSequenceClassification(config)
+
+    texts, labels = sentiments(16)
+    long = [f"{text} " * 8 for text in texts]
+    run = maas_jupyter.train(roberta(), data=(long, labels), tokenizer=word_tokenizer(), epochs=1)
+    assert run.prepared.preprocessing.max_length == 17
+    with pytest.raises(UsageError, match="--max-length is 18, but the model takes 17 tokens"):
+        maas_jupyter.train(roberta(), data=(long, labels), tokenizer=word_tokenizer(), epochs=1, max_length=18)

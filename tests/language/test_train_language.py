@@ -200,3 +200,17 @@ def test_what_does_not_fit_is_refused_in_words(home, given, kind, said, hint):
         maas_jupyter.train(model, **{"data": texts(4), "tokenizer": tokenizer(), "epochs": 1, "lora": "r=2", **given})
     assert hint in caught.value.hint
     assert not any("lora" in name for name, _ in model.named_parameters())
+
+
+def test_what_is_not_done_with_a_language_model_is_refused(home):
+    run = maas_jupyter.train(
+        language_model(), data=[prose()[:400]], tokenizer=tokenizer(), max_length=32, steps=1, batch_size=4
+    )
+    held = [prose()[400:700]]
+    for given in ({"no_worse_than": "digits"}, {"slice": ("length",)}, {"target": "y"}):
+        with pytest.raises(UsageError, match="is not for a language model"):
+            maas_jupyter.evaluate(run, data=held, **given)
+    with pytest.raises(UsageError, match="is a language model, and those are not compared"):
+        maas_jupyter.compare(run, run, data=held)
+    named = maas_jupyter.evaluate(run, data=[{"body": held[0]}], text="body")
+    assert named.metrics == maas_jupyter.evaluate(run, data=held).metrics

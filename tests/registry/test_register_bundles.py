@@ -7,6 +7,7 @@ import subprocess
 import sys
 from io import BytesIO
 from pathlib import Path
+from urllib.parse import urlparse
 
 import msgspec
 import numpy as np
@@ -20,6 +21,7 @@ from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 from torch import nn
 
 import maas_jupyter
+from maas_jupyter import config
 from maas_jupyter.bundle import Bundle
 from maas_jupyter.data import CategoryColumn, NumberColumn, TablePreprocessing
 from maas_jupyter.errors import BundleError, InvalidInput, UsageError
@@ -335,3 +337,21 @@ def test_what_can_be_registered_is_completed(shell, texts):
     with provisionalcompleter():
         found = [each.text for each in shell.Completer.completions("%maas register my_", 18)]
     assert found == ["my_bundle", "my_net"]
+
+
+def test_bundles_of_texts_and_pictures_are_mlflow_models_that_take_these(home, texts, pictures):
+    import mlflow.pyfunc
+
+    mlflow.set_tracking_uri(config.current().resolved_registry_uri)
+    maas_jupyter.register(texts, name="mlflow-texts")
+    maas_jupyter.register(pictures, name="mlflow-pictures")
+    model = mlflow.pyfunc.load_model("models:/mlflow-texts@champion")
+    answer = model.predict(np.array(["a dull thing", "fine"], dtype=object))
+    assert answer["label"].tolist() == ["bad", "good"]
+    assert answer["scores"].sum(axis=1) == pytest.approx(1)
+    assert model.predict(pandas.DataFrame({"text": ["fine"]}))["label"].tolist() == ["good"]
+    model = mlflow.pyfunc.load_model("models:/mlflow-pictures@champion")
+    sent = np.array([picture(250), picture(3, "JPEG")], dtype=object)
+    assert model.predict(sent)["label"].tolist() == ["bright", "dark"]
+    files = Path(urlparse(maas_jupyter.models("mlflow-texts")[0].versions[0].source).path)
+    assert "maas-jupyter[text]==" in (files / "requirements.txt").read_text()
