@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextvars import ContextVar
 from enum import Enum
 from typing import Annotated, Any
 
@@ -33,6 +34,20 @@ class Kind(Enum):
     NAME_OR_OBJECT = "name or object"
     #: The source of the cell; never typed.
     SOURCE = "source"
+
+
+_typed: ContextVar[str] = ContextVar("maas_typed", default="")
+
+
+def note_line(line: str) -> None:
+    """Remember the line that is run, for what tells how to go on."""
+    _typed.set(line)
+
+
+def line_of(verb: str) -> str:
+    """Return the line that was typed, where it calls this verb; empty in a script."""
+    line = _typed.get()
+    return line if line.split()[1:2] == [verb] else ""
 
 
 #: A module or a run.

@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import re
 import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import click
 
 from maas_jupyter import verbs
 from maas_jupyter.errors import MaasError, UsageError
+
+#: After so long somebody in front of a terminal wonders.
+_PATIENCE_SECONDS = 1.0
 
 
 def main() -> None:
@@ -18,7 +24,8 @@ def main() -> None:
             if isinstance(told, click.Command | click.Option) and told.help:
                 told.help = as_typed(told.help)
     try:
-        result = verbs.run(sys.argv[1:], verbs.Session(program="maas"))
+        with _patience():
+            result = verbs.run(sys.argv[1:], verbs.Session(program="maas"))
     except MaasError as error:
         click.secho(f"error: {as_typed(error.message)}", fg="red", err=True)
         if error.hint:
@@ -28,6 +35,23 @@ def main() -> None:
         sys.exit(130)
     if result is not None:
         click.echo(as_typed(repr(result)))
+
+
+@contextmanager
+def _patience() -> Iterator[None]:
+    """Say on standard error that MLflow is being imported, where a verb needs it and has not answered for a second."""
+
+    def tell() -> None:
+        if "mlflow" in sys.modules:
+            click.secho("opening the registry (MLflow takes a few seconds to import) …", dim=True, err=True)
+
+    timer = threading.Timer(_PATIENCE_SECONDS, tell)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
 
 
 def as_typed(text: str) -> str:

@@ -83,7 +83,10 @@ function Progress({ row }: { readonly row: RunRow }): React.ReactElement {
       {loss.length > 1 && (
         <Course
           values={loss}
-          label={trans.__('Loss from the start until now: %1', format.metric(loss[loss.length - 1]))}
+          label={trans.__(
+            row.verb === 'tune' ? 'Trials from the first until now: %1' : 'Loss from the start until now: %1',
+            format.metric(loss[loss.length - 1])
+          )}
         />
       )}
     </>
@@ -92,7 +95,11 @@ function Progress({ row }: { readonly row: RunRow }): React.ReactElement {
 
 function Details({ row }: { readonly row: RunRow }): React.ReactElement {
   const { trans, format } = useContext(LocaleContext);
-  const words = [trans.__('epoch %1 of %2', format.count(row.epoch), format.count(row.epochs))];
+  const reached = format.count(row.epoch);
+  const asked = format.count(row.epochs);
+  const words = [
+    row.verb === 'tune' ? trans.__('trial %1 of %2', reached, asked) : trans.__('epoch %1 of %2', reached, asked)
+  ];
   if (row.status === 'training') {
     words.push(
       ...(row.rows_per_second === null ? [] : [trans.__('%1 rows/s', format.rate(row.rows_per_second))]),
@@ -148,7 +155,11 @@ function Stop({ row, onStop }: RunProps): React.ReactElement {
 function StatusBadge({ row }: { readonly row: RunRow }): React.ReactElement {
   const { trans } = useContext(LocaleContext);
   const names: Record<RunStatus, string> = {
-    training: row.stopping ? trans.__('stopping') : trans.__('training'),
+    training: row.stopping
+      ? trans.__('stopping')
+      : row.verb === 'tune'
+        ? trans.__('searching')
+        : trans.__('training'),
     finished: trans.__('finished'),
     stopped_early: trans.__('stopped early'),
     interrupted: trans.__('interrupted'),

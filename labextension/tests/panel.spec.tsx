@@ -157,6 +157,13 @@ describe('endpoints', () => {
     expect(all('.maas-stats')).toHaveLength(0);
   });
 
+  it('names a target of which no endpoint is known after itself', () => {
+    const row = endpoint({ name: '*', target: 'gpu', state: 'unavailable', reason: 'set VAR', traffic: [], latest: null });
+    draw({ ...LIVE, endpoints: [row] });
+    expect(one('.maas-endpoint').textContent).toBe('gpuunavailableset VAR');
+    expect(all('.maas-totals')).toHaveLength(0);
+  });
+
   it('draws the requests of the last five minutes as a line', () => {
     const samples = [0, 150, 300].map((time, index) => sample(time, { requests_per_second: index * 10 }));
     draw({ ...LIVE, endpoints: [endpoint({ samples })] });

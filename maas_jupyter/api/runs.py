@@ -18,13 +18,10 @@ if TYPE_CHECKING:
     from maas_jupyter.runs import ComparedRun, RunComparison, RunState, RunStatus
     from maas_jupyter.targets import Notice
 
-LAST = "last"
 #: The loss between epochs, tracked by the optimizer's step; every other metric is tracked by the epoch.
 STEP_LOSS = "step_loss"
 #: Among so many of the newest runs one is looked for.
 _SEARCHED = 1000
-#: Folders that changed last, among which the newest run is.
-_RECENT = 20
 _SECONDS_BETWEEN_LOOKS = 0.2
 
 
@@ -77,7 +74,7 @@ def runs(
     return RunList(record for record, _ in zip(found, range(limit), strict=False))
 
 
-def attach(run: RunArgument = LAST) -> None:
+def attach(run: RunArgument = "last") -> None:
     """Show a run's live view again, here, until it ends; one that has ended is drawn at once.
 
     Interrupting this cell leaves the run alone; its view's Stop, and the verb interrupt, stop the run.
@@ -85,7 +82,8 @@ def attach(run: RunArgument = LAST) -> None:
     Parameters
     ----------
     run : str or Run
-        An id (its beginning is enough), a run of the notebook, or last: the newest one of this machine.
+        An id (its beginning is enough), a run of the notebook, or last: the one of this machine that
+        goes on and began last, else the one that ended last.
 
     Raises
     ------
@@ -114,13 +112,14 @@ def attach(run: RunArgument = LAST) -> None:
         view.update(state, final=True)
 
 
-def interrupt(run: RunArgument = LAST, *, wait: float = 10.0) -> Notice:
+def interrupt(run: RunArgument = "last", *, wait: float = 10.0) -> Notice:
     """Ask a run to stop, whichever process of this machine it is in; it keeps a checkpoint.
 
     Parameters
     ----------
     run : str or Run
-        An id (its beginning is enough), a run of the notebook, or last: the newest one of this machine.
+        An id (its beginning is enough), a run of the notebook, or last: the one of this machine that
+        goes on and began last, else the one that ended last.
     wait : float
         Seconds to wait for it to stop.
 
@@ -159,8 +158,9 @@ def interrupt(run: RunArgument = LAST, *, wait: float = 10.0) -> Notice:
         return Notice(f"{subject} is asked to stop and has not yet: a step may be long. See when: %maas attach {short}")
     if state.status != "interrupted":
         return Notice(f"{subject} ended by itself meanwhile: {state.status.replace('_', ' ')}.")
-    kept = f" Its checkpoint: {state.checkpoint}. Go on: %maas train ... --resume {short}" if state.checkpoint else ""
-    return Notice(f"{subject} stopped in epoch {min(state.epoch + 1, state.epochs)} of {state.epochs}.{kept}")
+    kept = f" Its checkpoint: {state.checkpoint}." if state.checkpoint else ""
+    on = f" Go on: {state.resume_line}" if state.resume_line else ""
+    return Notice(f"{subject} stopped in {state.place}.{kept}{on}")
 
 
 def find_run(run: Any, registry: Registry | None = None) -> str:
@@ -180,26 +180,25 @@ def find_run(run: Any, registry: Registry | None = None) -> str:
     UsageError
         If several ids begin like this.
     """
-    from maas_jupyter.runs import run_folders
+    from maas_jupyter.runs import LAST, beginning_with, last_run, run_folders
 
     if has_run(run):
         return str(run.run_id)
     if not isinstance(run, str) or not run:
         raise UsageError(f"A {type(run).__name__} is not a run.", hint="Give the beginning of its id: %maas runs")
-    folders = list(run_folders(config.current().home_path))
-    if run == LAST and folders:
-        recent = [(state.started, state.run_id) for state in (folder.read() for folder in folders[:_RECENT]) if state]
-        if recent:
-            return max(recent)[1]
-    known = [folder.run_id for folder in folders]
-    found = _beginning(run, known)
+    home = config.current().home_path
+    newest = last_run(home) if run == LAST else None
+    if newest is not None:
+        return newest.run_id
+    known = [folder.run_id for folder in run_folders(home)]
+    found = beginning_with(run, known)
     if found:
         return found
     records = (registry or open_registry()).runs(_SEARCHED)
     if run == LAST and records:
         return records[0].run_id
     known += [record.run_id for record in records]
-    found = _beginning(run, dict.fromkeys(known))
+    found = beginning_with(run, dict.fromkeys(known))
     if found:
         return found
     short = dict.fromkeys(run_id[:8] for run_id in known)
@@ -207,14 +206,6 @@ def find_run(run: Any, registry: Registry | None = None) -> str:
         f"There is no run '{run[:64]}'.",
         hint=nearest(run[:8], short, what="runs", otherwise="Start one: %maas train net --data train"),
     )
-
-
-def _beginning(run: str, known: Iterable[str]) -> str | None:
-    found = [run_id for run_id in known if run_id.startswith(run.lower())]
-    if len(found) > 1 and run not in found:
-        listed = ", ".join(run_id[: max(12, len(run) + 4)] for run_id in found[:8])
-        raise UsageError(f"{len(found)} runs begin with '{run}'.", hint=f"Give more of the id: {listed}.")
-    return run if run in found else (found[0] if found else None)
 
 
 def _status(status: str) -> tuple[str, ...]:

@@ -7,7 +7,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 from maas_jupyter import config, plugins
 from maas_jupyter.api.registry import as_labels, register_prepared
 from maas_jupyter.api.subjects import is_run, open_complete_registry
-from maas_jupyter.arguments import DataArgument, Kind, NameOrObject, RunArgument, TrainableArgument, ValueOrWord
+from maas_jupyter.arguments import (
+    DataArgument,
+    Kind,
+    NameOrObject,
+    RunArgument,
+    TrainableArgument,
+    ValueOrWord,
+    line_of,
+)
 from maas_jupyter.errors import Conflict, MaasError, UsageError
 
 if TYPE_CHECKING:
@@ -149,65 +157,75 @@ def train(
     Unavailable
         If the registry does not answer.
     """
-    from maas_jupyter.pretrained import is_language_model
-    from maas_jupyter.schema import check_name
-    from maas_jupyter.training import Asked, TrainingOptions, TrainingPlan, take_in
-    from maas_jupyter.training.intake import chosen
-    from maas_jupyter.training.job import TrainingJob
-    from maas_jupyter.training.resume import resumed_options
+    view = plugins.load("view", "training")(name or "train")
+    with view.preparing():
+        from maas_jupyter.pretrained import is_language_model
+        from maas_jupyter.schema import check_name
+        from maas_jupyter.training import Asked, TrainingOptions, TrainingPlan, take_in
+        from maas_jupyter.training.intake import chosen
+        from maas_jupyter.training.job import TrainingJob
+        from maas_jupyter.training.resume import resumed_options
+        from maas_jupyter.training.run import trained_by
 
-    given = {
-        "epochs": epochs,
-        "steps": steps,
-        "batch_size": batch_size,
-        "lr": lr,
-        "loss": loss,
-        "optimizer": optimizer,
-        "schedule": schedule,
-        "warmup": warmup,
-        "patience": patience,
-        "watch": watch,
-        "clip": clip,
-        "accumulate": accumulate,
-        "precision": precision,
-        "class_weights": as_class_weights(class_weights),
-        "seed": seed,
-        "device": device,
-        "checkpoint_seconds": checkpoint_seconds,
-    }
-    given = {option: value for option, value in given.items() if value is not None}
-    home = config.current().home_path
-    checkpoint = None if resume is None else _checkpoint(resume)
-    options = TrainingOptions(**given) if checkpoint is None else resumed_options(checkpoint, given)
-    if name is not None:
-        check_name(name)
-    asked = Asked(
-        target=target,
-        text=text,
-        task=task,
-        labels=as_labels(labels, None),
-        tokenizer=model.tokenizer if tokenizer is None and is_run(model) else tokenizer,
-        max_length=max_length,
-        image_size=image_size,
-        lora=lora,
-        params=as_params(params),
-        seed=options.seed,
-    )
-    meant = chosen(model.model if is_run(model) else model, task)
-    if name is not None and is_language_model(meant):
-        raise UsageError(
-            "A language model cannot be registered: no runtime serves it yet.",
-            hint="Leave --name out; run.save(FOLDER) keeps it as transformers loads it.",
+        given = {
+            "epochs": epochs,
+            "steps": steps,
+            "batch_size": batch_size,
+            "lr": lr,
+            "loss": loss,
+            "optimizer": optimizer,
+            "schedule": schedule,
+            "warmup": warmup,
+            "patience": patience,
+            "watch": watch,
+            "clip": clip,
+            "accumulate": accumulate,
+            "precision": precision,
+            "class_weights": as_class_weights(class_weights),
+            "seed": seed,
+            "device": device,
+            "checkpoint_seconds": checkpoint_seconds,
+        }
+        given = {option: value for option, value in given.items() if value is not None}
+        home = config.current().home_path
+        checkpoint = None if resume is None else _checkpoint(resume)
+        options = TrainingOptions(**given) if checkpoint is None else resumed_options(checkpoint, given)
+        if name is not None:
+            check_name(name)
+        asked = Asked(
+            target=target,
+            text=text,
+            task=task,
+            labels=as_labels(labels, None),
+            tokenizer=model.tokenizer if tokenizer is None and is_run(model) else tokenizer,
+            max_length=max_length,
+            image_size=image_size,
+            lora=lora,
+            params=as_params(params),
+            seed=options.seed,
         )
-    subject = take_in(meant, data, val, asked)
-    registry = open_complete_registry()
-    plan = TrainingPlan.make(
-        subject.module, subject.data, options, val=subject.val, task=subject.task, classes=subject.classes
-    )
-    title = name or (checkpoint.state.run.name if checkpoint else subject.name)
-    job = TrainingJob.make(registry, home, title, subject, plan, options, resume=checkpoint, source=source)
+        meant = chosen(model.model if is_run(model) else model, task)
+        if name is not None and is_language_model(meant):
+            raise UsageError(
+                "A language model cannot be registered: no runtime serves it yet.",
+                hint="Leave --name out; run.save(FOLDER) keeps it as transformers loads it.",
+            )
+        subject = take_in(meant, data, val, asked)
+        other = trained_by(subject.module)
+        if other is not None:
+            raise Conflict(
+                f"The model is being trained by run {other.run_id[:8]} in the background.",
+                hint=f"Wait for it: run.wait(), or stop it: %maas interrupt {other.run_id[:8]}",
+            )
+        registry = open_complete_registry()
+        plan = TrainingPlan.make(
+            subject.module, subject.data, options, val=subject.val, task=subject.task, classes=subject.classes
+        )
+        title = name or (checkpoint.state.run.name if checkpoint else subject.name)
+        job = TrainingJob.make(registry, home, title, subject, plan, options, resume=checkpoint, source=source)
     run = job.run
-    view = plugins.load("view", "training")(title)
+    run.state.line = line_of("train") or run.state.line
+    view.title = title
 
     def work() -> None:
         job.train([view])
@@ -218,6 +236,11 @@ def train(
         except KeyboardInterrupt:
             run.warnings.append(f"interrupted before it was registered: %maas register run --name {name} --data train")
         except MaasError as error:
+            if background:
+                # Nobody waits for it: the view has to tell.
+                run.warnings.append(f"not registered as {name}: {error.message}")
+                job.recorder.write()
+                view.update(run.state, final=True)
             kept = f"The training is kept: run {run.run_id[:8]}, weights in {run.checkpoint}, and in the module itself."
             raise type(error)(error.message, hint=f"{error.hint} {kept}".strip()) from error
 
@@ -256,9 +279,9 @@ def as_params(params: Any) -> dict[str, Any]:
 def _checkpoint(run: Any) -> Checkpoint:
     """Return the checkpoint of the run that is meant."""
     from maas_jupyter.training import Checkpoint
-    from maas_jupyter.training.resume import find_run
+    from maas_jupyter.training.resume import find_training
 
-    folder = find_run(config.current().home_path, run)
+    folder = find_training(config.current().home_path, run)
     state = folder.read()
     if state is not None and state.status == "training":
         raise Conflict(f"Run {folder.run_id[:8]} goes on.", hint=f"Stop it first: %maas interrupt {folder.run_id[:8]}")

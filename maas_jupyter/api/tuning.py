@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from maas_jupyter import config, plugins
 from maas_jupyter.api.registry import as_labels
+from maas_jupyter.api.subjects import open_complete_registry
 from maas_jupyter.api.training import as_class_weights, train
-from maas_jupyter.arguments import DataArgument, Kind, NameOrObject, TrainableArgument, ValueOrWord
+from maas_jupyter.arguments import DataArgument, Kind, NameOrObject, TrainableArgument, ValueOrWord, line_of
 from maas_jupyter.errors import UsageError
 
 if TYPE_CHECKING:
@@ -141,7 +142,15 @@ def tune(
     """
     from maas_jupyter.schema import check_name
     from maas_jupyter.training import Asked
-    from maas_jupyter.tuning import Study, check_names, first_values, merged_options, read_space, split_params
+    from maas_jupyter.tuning import (
+        SearchRecord,
+        Study,
+        check_names,
+        first_values,
+        merged_options,
+        read_space,
+        split_params,
+    )
 
     dimensions = read_space(space)
     check_names(dimensions, model)
@@ -198,7 +207,32 @@ def tune(
     )
     view = plugins.load("view", "tuning")()
     tuning.tuning.warnings += warnings
-    found = tuning.run(search, trials=trials, seconds=None if minutes is None else minutes * 60, watch=view.update)
+    chosen_words = {"space": " ".join(map(str, dimensions)), "sampler": sampler, "trials": trials, "metric": metric}
+    record = SearchRecord(
+        open_complete_registry(),
+        config.current().home_path,
+        tuning.tuning,
+        goal=trials,
+        params={**chosen_words, "folds": folds or 1, "model": search.name},
+        run_id=tuning.run_id,
+        line=line_of("tune"),
+        source=source,
+    )
+    tuning.keep_run(record.state.run_id)
+    tuning.tuning.run_id, tuning.tuning.line = record.state.run_id, record.state.resume_line
+
+    def watch_both(found: Tuning) -> None:
+        record.update()
+        view.update(found)
+
+    with record:
+        found = tuning.run(
+            replace(search, stop=record),
+            trials=trials,
+            seconds=None if minutes is None else minutes * 60,
+            watch=watch_both,
+            stopped=record.is_set,
+        )
     if name is not None and found.best is not None and found.status == "finished":
         chosen, hyper = split_params(found.params)
         again = merged_options({option: value for option, value in options.items() if option != "watch"}, chosen)

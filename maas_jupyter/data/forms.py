@@ -95,6 +95,11 @@ def _plain(value: Any, rows: Any, targets: Any, name: str) -> Source:
             f"'{name}' is a {kind} of several parts: {', '.join(value)}.",
             hint=f"Pass one of them: {name}['{next(iter(value), 'train')}'].",
         )
+    if hasattr(rows, "toarray"):
+        raise InvalidInput(
+            f"'{name}' is a sparse matrix ({type(rows).__name__}), which a torch module does not take.",
+            hint="Make it dense: (X.toarray(), y); of many columns first fewer: sklearn's TruncatedSVD(100).",
+        )
     raise InvalidInput(f"'{name}' is a {kind}, which is not a form of data that is known.", hint=FORMS)
 
 

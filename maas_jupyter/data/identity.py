@@ -9,6 +9,8 @@ import numpy as np
 from maas_jupyter.data.distinct import distinct
 from maas_jupyter.data.source import LoaderSource, Source, TableSource
 
+_ROWS_AT_ONCE = 65_536
+
 
 def shared_rows(train: Source, test: Source) -> int | None:
     """Count the rows of one part that are in the other too, whatever their targets are.
@@ -60,6 +62,14 @@ def _row_keys(source: Source) -> list[int]:
     arrays = list(source.raw().values())
     if len(arrays) == 1 and arrays[0].dtype == object:
         return [hash(value) for value in arrays[0]]
+    # In parts: of a million rows there is not room for every column a second and a third time.
+    keys: list[int] = []
+    for start in range(0, len(arrays[0]), _ROWS_AT_ONCE):
+        keys += _keys([array[start : start + _ROWS_AT_ONCE] for array in arrays])
+    return keys
+
+
+def _keys(arrays: list[np.ndarray]) -> list[int]:
     numbers = [array for array in arrays if array.dtype != object]
     parts = []
     if all(array.ndim == 1 for array in numbers) and numbers:

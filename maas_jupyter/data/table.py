@@ -107,27 +107,34 @@ class TablePreprocessing(Struct, frozen=True, kw_only=True, tag="table"):
             If a column is missing or of another kind.
         """
         columns = self.source(source).columns
-        numbers = self._numbers(columns)
+        rows = len(next(iter(columns.values())))
         if self.encoding == "indices":
             indices = [_indices(column, columns[column.name]) for column in self.categories]
+            numbers = np.empty((rows, len(self.numbers)), dtype=np.float32)
+            self._standardise(columns, numbers)
             parts = [numbers] if self.numbers else []
             return tuple(map(torch.from_numpy, [*parts, np.stack(indices, axis=1)] if indices else parts))
-        encoded = [column.one_hot()[_indices(column, columns[column.name])] for column in self.categories]
-        return (torch.from_numpy(np.concatenate([numbers, *encoded], axis=1)),)
+        # Filled in place: of many rows there is not room for every part a second time.
+        values = np.empty((rows, self.features), dtype=np.float32)
+        self._standardise(columns, values)
+        start = len(self.numbers)
+        for column in self.categories:
+            known = column.one_hot()
+            values[:, start : start + known.shape[1]] = known[_indices(column, columns[column.name])]
+            start += known.shape[1]
+        return (torch.from_numpy(values),)
 
     def data(self, source: Source, targets: Tensor | None) -> Data:
         """Return the rows with their encoded targets."""
         return TensorData(self.tensors(source), targets)
 
-    def _numbers(self, columns: Mapping[str, np.ndarray]) -> np.ndarray:
-        rows = len(next(iter(columns.values())))
-        values = np.empty((rows, len(self.numbers)), dtype=np.float32)
+    def _standardise(self, columns: Mapping[str, np.ndarray], values: np.ndarray) -> None:
+        """Write the columns of numbers into the first columns of ``values``."""
         for place, column in enumerate(self.numbers):
             # The graph computes the same in 32 bits, in this order, so its numbers are the same to the last bit.
             given = columns[column.name]
             filled = np.where(np.isnan(given), np.float32(column.median), given)
             values[:, place] = (filled - np.float32(column.mean)) / np.float32(column.std)
-        return values
 
 
 def fit_table(source: TableSource, encoding: Encoding) -> tuple[TablePreprocessing, list[str]]:

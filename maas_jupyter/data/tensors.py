@@ -43,12 +43,13 @@ def as_tensor(value: Any, name: str) -> Tensor:
             raise InvalidInput(f"{name} are not an array: {error}", hint="Give every row the same length.") from error
         if array.dtype.kind not in "biuf" or array.dtype.itemsize > 8:
             raise _not_numbers(array, name)
-        if array.dtype.byteorder == ">" or not array.flags.writeable:
-            array = array.astype(array.dtype.newbyteorder("="))
-        tensor = torch.from_numpy(np.ascontiguousarray(array))
+        # One copy at the most: to 32 bits, in rows, of its own where it cannot be written to.
+        floats = array.dtype.kind == "f"
+        array = np.ascontiguousarray(array, dtype=np.float32 if floats else array.dtype.newbyteorder("="))
+        tensor = torch.from_numpy(array if array.flags.writeable else array.copy())
     if tensor.ndim == 0:
         raise InvalidInput(f"{name} are a single number, not rows.", hint=FORMS)
-    return tensor.float() if tensor.dtype == torch.float64 else tensor
+    return tensor.float() if tensor.dtype in (torch.float64, torch.float16) else tensor
 
 
 def as_targets(tensor: Tensor) -> Tensor:

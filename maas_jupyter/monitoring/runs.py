@@ -62,7 +62,7 @@ def _row(folder: RunFolder) -> RunRow | None:
         remaining=state.remaining,
         metric_name=metric_name,
         metric=metric,
-        loss=_few(state.curves.get("loss")),
+        loss=_few(state.curves.get("loss") or next(iter(state.curves.values()), None)),
         started=state.started,
         updated=state.updated,
         error=state.error,

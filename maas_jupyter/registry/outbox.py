@@ -6,20 +6,24 @@ import os
 import socket
 import threading
 import time
+from contextlib import nullcontext
 from pathlib import Path
+from typing import Any
 
 import msgspec
 from filelock import FileLock, Timeout
 from msgspec import Struct, field
 
 from maas_jupyter.errors import BundleError, MaasError
+from maas_jupyter.registry.nouns import NestedRun
 from maas_jupyter.registry.registry import Registry
+from maas_jupyter.runs import lives
 from maas_jupyter.schema import decode, encode, write_atomic
 
 #: Name, value, epoch milliseconds, step.
 Point = tuple[str, float, int, int]
 
-POINTS, _RECORD, _LOCK = "points.jsonl", "unsent.json", ".sending.lock"
+POINTS, NESTED, _RECORD, _LOCK = "points.jsonl", "nested.jsonl", "unsent.json", ".sending.lock"
 _MOST_AT_ONCE = 500
 
 
@@ -32,6 +36,8 @@ class Unsent(Struct, kw_only=True):
         The MLflow that it belongs to.
     sent : int
         Bytes of the points' file that were sent.
+    nested : int
+        Bytes of the file of nested runs that were sent.
     pid, host : int, str
         Who sends them while the run goes on.
     status : str
@@ -44,6 +50,7 @@ class Unsent(Struct, kw_only=True):
 
     uri: str
     sent: int = 0
+    nested: int = 0
     pid: int = 0
     host: str = ""
     status: str = ""
@@ -67,14 +74,15 @@ class Outbox:
         self._lock = threading.Lock()
         #: Points with the place in the file where each ends.
         self._waiting: list[tuple[Point, int]] = []
-        path = folder / POINTS
-        self._size = path.stat().st_size if path.exists() else 0
+        self._nested: list[tuple[NestedRun, int]] = []
+        self._size = _whole_lines(folder / POINTS)
         self._record = _read(folder) or Unsent(uri=registry.uri, sent=self._size)
         self._record.pid, self._record.host = os.getpid(), socket.gethostname()
         self._record.status, self._record.ended = "", 0
         self._late = self._unkept = ""
         # What an earlier part of the run could not send comes first.
-        self._waiting += [(point, end) for point, end in _points(folder, self._record.sent)]
+        self._waiting += _lines(folder / POINTS, self._record.sent, Point)
+        self._nested += _lines(folder / NESTED, self._record.nested, NestedRun)
         self._note()
 
     @property
@@ -96,22 +104,59 @@ class Outbox:
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
             with (self._folder / POINTS).open("ab") as file:
+                # What a full disk took of a line before has no end.
+                file.truncate(self._size)
                 file.write(lines)
         except OSError as error:
             self._unkept = error.strerror or str(error)
+            size = self._size
         else:
             self._unkept = ""
-        size = (self._folder / POINTS).stat().st_size if not self._unkept else self._size
+            size = self._size + len(lines)
         with self._lock:
             self._size = size
             self._waiting += [(point, size) for point in points]
+
+    def add_nested(self, run: NestedRun) -> None:
+        """Keep a run that has ended within this one, to be sent; a disk that does not take it is a warning."""
+        path = self._folder / NESTED
+        size, line = _whole_lines(path), msgspec.json.encode(run) + b"\n"
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            with path.open("ab") as file:
+                file.truncate(size)
+                file.write(line)
+        except OSError as error:
+            self._unkept = error.strerror or str(error)
+        else:
+            size += len(line)
+        with self._lock:
+            self._nested.append((run, size))
 
     def send(self) -> bool:
         """Send some of what waits; False where nothing waits or MLflow does not take it."""
         with self._lock:
             some = self._waiting[:_MOST_AT_ONCE]
-        if not some:
+        return self._send_points(some) if some else self._send_nested()
+
+    def _send_nested(self) -> bool:
+        with self._lock:
+            first = self._nested[0] if self._nested else None
+        if first is None:
             return False
+        try:
+            self._registry.enter_nested(self._run_id, first[0])
+        except (MaasError, OSError) as error:
+            self._late = error.message if isinstance(error, MaasError) else str(error)
+            return False
+        with self._lock:
+            del self._nested[0]
+        self._late = ""
+        self._record.nested = first[1]
+        self._note()
+        return True
+
+    def _send_points(self, some: list[tuple[Point, int]]) -> bool:
         try:
             self._registry.log_metrics(self._run_id, [point for point, _ in some])
         except (MaasError, OSError) as error:
@@ -139,17 +184,20 @@ class Outbox:
         """
         self._record.status, self._record.ended = status, time.time_ns() // 1_000_000
         self._record.files = [(str(path), place) for path, place in files]
-        while self.send():
-            pass
-        if not self._waiting:
-            try:
-                _finish(self._registry, self._run_id, self._record)
-            except (MaasError, OSError) as error:
-                self._late = error.message if isinstance(error, MaasError) else str(error)
-            else:
-                (self._folder / _RECORD).unlink(missing_ok=True)
-                return
-        self._note()
+        # Held, since others may send from here on: an interrupt or the end of the process loses nothing.
+        with FileLock(self._folder / _LOCK) if self._folder.is_dir() else nullcontext():
+            self._note()
+            while self.send():
+                pass
+            if not self._waiting and not self._nested:
+                try:
+                    _finish(self._registry, self._run_id, self._record)
+                except (MaasError, OSError) as error:
+                    self._late = error.message if isinstance(error, MaasError) else str(error)
+                else:
+                    (self._folder / _RECORD).unlink(missing_ok=True)
+                    return
+            self._note()
 
     def _note(self) -> None:
         try:
@@ -197,18 +245,22 @@ def _send_one(folder: Path, registry: Registry) -> bool:
     if record is None or record.uri != registry.uri:
         return False
     if not record.status:
-        if _lives(record):
+        if lives(record.pid, record.host, folder):
             return False
         record.status, record.ended = "FAILED", time.time_ns() // 1_000_000
     if not registry.takes_points(folder.name):
         # Somebody deleted the run: there is nothing to tell any more.
         (folder / _RECORD).unlink(missing_ok=True)
         return False
-    points = _points(folder, record.sent)
+    points: list[tuple[Point, int]] = _lines(folder / POINTS, record.sent, Point)
     for start in range(0, len(points), _MOST_AT_ONCE):
         some = points[start : start + _MOST_AT_ONCE]
         registry.log_metrics(folder.name, [point for point, _ in some])
         record.sent = some[-1][1]
+        _write(folder, record)
+    for nested, end in _lines(folder / NESTED, record.nested, NestedRun):
+        registry.enter_nested(folder.name, nested)
+        record.nested = end
         _write(folder, record)
     _finish(registry, folder.name, record)
     (folder / _RECORD).unlink(missing_ok=True)
@@ -224,9 +276,13 @@ def _finish(registry: Registry, run_id: str, record: Unsent) -> None:
     registry.end_run(run_id, record.status, record.ended)
 
 
-def _points(folder: Path, start: int) -> list[tuple[Point, int]]:
-    """Read the points behind a place in the file, each with the place where it ends."""
-    path = folder / POINTS
+def nested_keys(folder: Path) -> set[str]:
+    """Return the keys of the nested runs that were kept in a run's folder, sent or not."""
+    return {run.key for run, _ in _lines(folder / NESTED, 0, NestedRun)}
+
+
+def _lines(path: Path, start: int, kind: Any) -> list[tuple[Any, int]]:
+    """Read what stands behind a place in a file, each line with the place where it ends."""
     if not path.exists():
         return []
     found = []
@@ -236,8 +292,17 @@ def _points(folder: Path, start: int) -> list[tuple[Point, int]]:
             start += len(line)
             # A line that a crash cut off has no end.
             if line.endswith(b"\n"):
-                found.append((msgspec.json.decode(line, type=Point), start))
+                found.append((msgspec.json.decode(line, type=kind), start))
     return found
+
+
+def _whole_lines(path: Path) -> int:
+    """Return the size of a file, without a last line that was cut off."""
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError:
+        return 0
+    return data.rfind(b"\n") + 1
 
 
 def _read(folder: Path) -> Unsent | None:
@@ -250,15 +315,3 @@ def _read(folder: Path) -> Unsent | None:
 
 def _write(folder: Path, record: Unsent) -> None:
     write_atomic(folder / _RECORD, encode(record))
-
-
-def _lives(record: Unsent) -> bool:
-    if record.host != socket.gethostname():
-        return True
-    try:
-        os.kill(record.pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import os
-import socket
 from collections.abc import Iterator
 from pathlib import Path
 
+from maas_jupyter.runs.life import beat, lives
 from maas_jupyter.runs.state import RunState
 from maas_jupyter.schema import decode, encode, write_atomic
 
@@ -44,6 +43,16 @@ class RunFolder:
         self.path.mkdir(parents=True, exist_ok=True)
         write_atomic(self.path / _STATE, encode(state))
 
+    def beat(self) -> None:
+        """Leave a sign of life, for those who cannot see the process.
+
+        Raises
+        ------
+        OSError
+            If the disk does not take it.
+        """
+        beat(self.path)
+
     def read(self) -> RunState | None:
         """Return the newest state; None where there is none. A run whose process is gone has failed."""
         path = self.path / _STATE
@@ -52,7 +61,7 @@ class RunFolder:
         except FileNotFoundError:
             return None
         state = decode(data, RunState, where=str(path))
-        if state.status == "training" and not _lives(state):
+        if state.status == "training" and not lives(state.pid, state.host, self.path):
             state.status = "failed"
             state.error = "Its process ended without a word."
         return state
@@ -81,15 +90,3 @@ def run_folders(home: Path) -> Iterator[RunFolder]:
             continue
     for _, run_id in sorted(states, reverse=True):
         yield RunFolder(home, run_id)
-
-
-def _lives(state: RunState) -> bool:
-    if not state.pid or state.host != socket.gethostname():
-        return True
-    try:
-        os.kill(state.pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Literal
 
 from msgspec import Struct, field
@@ -62,6 +63,10 @@ class RunState(Struct, kw_only=True):
         What did not work without ending the run.
     error : str
         Why it failed.
+    kept : int
+        The epoch whose weights the module has; 0 before it is over.
+    line : str
+        How it was called, in a notebook.
     checkpoint : str
         File of the newest checkpoint; empty before the first.
     pid, host : int, str
@@ -92,6 +97,8 @@ class RunState(Struct, kw_only=True):
     notes: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     error: str = ""
+    kept: int = 0
+    line: str = ""
     checkpoint: str = ""
     pid: int = 0
     host: str = ""
@@ -107,6 +114,53 @@ class RunState(Struct, kw_only=True):
         return min(1.0, (self.epoch + within) / self.epochs) if self.epochs else 1.0
 
     @property
+    def unit(self) -> str:
+        """What it counts: ``epoch``, or ``trial`` of a search."""
+        return "trial" if self.verb == "tune" else "epoch"
+
+    @property
+    def word(self) -> str:
+        """Its status as words: ``stopped early``."""
+        if self.verb == "tune" and self.status == "training":
+            return "searching"
+        return self.status.replace("_", " ")
+
+    @property
+    def place(self) -> str:
+        """Where it is: ``epoch 3 of 20`` under way or broken off, the last complete one where it ended by itself."""
+        under_way = self.status in ("training", "interrupted", "failed")
+        at = self.epoch + 1 if under_way else self.epoch
+        return f"{self.unit} {min(at, self.epochs)} of {self.epochs}" if self.epochs else f"{self.unit} {at}"
+
+    @property
+    def best_words(self) -> str:
+        """``best epoch 4 of 20: val_loss 0.1234``; empty where there is none."""
+        best = self.best
+        if best is None:
+            return ""
+        of = f" of {self.epoch}" if self.verb == "train" else ""
+        return f"best {self.unit} {best.epoch}{of}: {best.metric} {best.value:.4f}"
+
+    @property
+    def resume_line(self) -> str:
+        """What goes on with a run that was broken off; empty where nothing is kept to go on from."""
+        if self.verb == "tune":
+            how = f"--study {self.name} --resume"
+        elif self.checkpoint:
+            how = f"--resume {self.run_id[:8]}"
+        else:
+            return ""
+        return resumed_line(self.line, how) or f"the same call of {self.verb} with {how}"
+
+    @property
     def metrics(self) -> dict[str, float]:
         """The last complete epoch's metrics."""
         return {name: value for name, value in (self.history[-1] if self.history else {}).items() if name != "epoch"}
+
+
+def resumed_line(line: str, how: str) -> str:
+    """Return a line that was typed with the options that let it go on; those of an earlier resumption give way."""
+    if not line:
+        return ""
+    plain = re.sub(r"\s--(study|resume)(?:[ =](?!--)\S+)?(?=\s|$)", "", line)
+    return f"{plain} {how}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -94,6 +95,8 @@ class TrainingJob:
         state.started = state.started or time.time()
         state.pid, state.host = os.getpid(), socket.gethostname()
         folder = RunFolder(home, state.run_id)
+        # Before anybody can see it: a wish that comes from now on is meant for this training.
+        folder.clear_stop()
         recorder = Recorder(registry, folder, state)
         files = []
         try:
@@ -101,7 +104,7 @@ class TrainingJob:
             files = write_origin(folder, source, {**environment(), **tags})
         except OSError as error:
             state.warnings.append(f"cannot keep the run's code and environment: {error.strerror or error}")
-        run = Run(state, module, prepared=subject.prepared, language=subject.language)
+        run = Run(state, module, prepared=subject.prepared, held_out=subject.held_out, language=subject.language)
         return cls(run, data, subject.val, plan, options, folder, recorder, resume, files)
 
     def train(self, observers: list[TrainingObserver]) -> None:
@@ -122,5 +125,11 @@ class TrainingJob:
                 stop=run.stop_event,
             )
         finally:
+            if run.state.status == "training":
+                # It was cut off before its first step.
+                error = sys.exc_info()[1]
+                interrupted = isinstance(error, KeyboardInterrupt)
+                run.state.status = "interrupted" if interrupted else "failed"
+                run.state.error = "" if interrupted else str(error)
             weights = [(run.checkpoint, "training")] if run.checkpoint is not None else []
             self.recorder.close([*self.files, *weights])

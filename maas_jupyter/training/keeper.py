@@ -168,8 +168,12 @@ class Keeper:
             plan.schedule.load_state_dict(states["schedule"])
         if plan.precision.scaler is not None and states["scaler"] is not None:
             plan.precision.scaler.load_state_dict(states["scaler"])
-        here.best.resume(checkpoint)
         here.waited, here.batch, here.epoch_start = kept.waited, kept.batches, states["epoch_start"]
+        if here.state.best is None or here.state.best.metric == plan.watched:
+            here.best.resume(checkpoint)
+        else:
+            # Another metric is watched now: its values are not compared with those of the one before.
+            here.state.best, here.waited = None, 0
         if not here.batch:
             randomness.restore(states["random"], plan.device, here.generators)
             return None
@@ -194,6 +198,7 @@ class Keeper:
         if restore_best:
             written = None if self._folder is None or not here.state.checkpoint else Checkpoint(self._folder)
             restored = here.best.restore(here.module, written)
+        here.state.kept = here.state.best.epoch if restored and here.state.best else here.state.epoch
         return self._folder / FOLDER / (BEST if restored else MODEL) if saved and self._folder is not None else None
 
 

@@ -4,21 +4,19 @@ from __future__ import annotations
 
 import os
 import socket
-import threading
 import time
 from collections.abc import Iterator
 from math import ceil, isfinite
 from pathlib import Path
 from typing import Protocol
 
-import torch
 from torch import Tensor, nn
 
-from maas_jupyter.data import Data, TensorData
+from maas_jupyter.data import Data
 from maas_jupyter.errors import TrainingError
 from maas_jupyter.runs import Best, Curve, RunFolder, RunState, RunStatus
 from maas_jupyter.training import randomness
-from maas_jupyter.training.batches import Batches, Pair, placed
+from maas_jupyter.training.batches import Batches, Pair
 from maas_jupyter.training.best import BestWeights
 from maas_jupyter.training.checkpoint import Checkpoint
 from maas_jupyter.training.failures import diverged, out_of_memory
@@ -28,13 +26,14 @@ from maas_jupyter.training.measures import Totals
 from maas_jupyter.training.meter import Meter
 from maas_jupyter.training.options import TrainingOptions
 from maas_jupyter.training.plan import TrainingPlan
-from maas_jupyter.training.stopping import StopRequest
+from maas_jupyter.training.scoring import score
+from maas_jupyter.training.stopping import StopRequest, Wish
+from maas_jupyter.training.update import Update
 
 _SECONDS_BETWEEN_LOOKS = 0.1
 #: Looks take at most a share of the time: where they take long, they become rarer, but not rarer than once a second.
 _LOOK_SHARE, _MOST_SECONDS_BETWEEN_LOOKS = 30, 1.0
 _MOST_HISTORY = 1000
-_SCORE_BATCHES = 4
 
 
 class TrainingObserver(Protocol):
@@ -58,7 +57,7 @@ def fit(
     observers: list[TrainingObserver],
     folder: RunFolder | None = None,
     resume: Checkpoint | None = None,
-    stop: threading.Event | None = None,
+    stop: Wish | None = None,
 ) -> Path | None:
     """Train a module in place.
 
@@ -83,7 +82,7 @@ def fit(
         Where checkpoints are kept, and where a stop file is looked for.
     resume : Checkpoint, optional
         Go on from there, to the weights that the run would have reached without a break.
-    stop : threading.Event, optional
+    stop : threading.Event or Wish, optional
         Ends the run in order, as the stop button and the stop file do: after the step, with a checkpoint.
 
     Returns
@@ -116,14 +115,12 @@ class _Training:
         observers: list[TrainingObserver],
         folder: RunFolder | None,
         resume: Checkpoint | None,
-        stop: threading.Event | None,
+        stop: Wish | None,
     ) -> None:
         self.module, self.data, self.plan, self.val = module, data, plan, val
         self.options, self.state, self.observers = options, state, observers
-        if folder is not None:
-            folder.clear_stop()
         self.resume, self.stop = resume, StopRequest(stop, folder)
-        self.parameters = [parameter for group in plan.optimizer.param_groups for parameter in group["params"]]
+        self.update = Update(plan, options)
         self.batches = Batches(data, options.batch_size, options.seed, plan.device, plan.classes)
         self.here = Standing(
             module=module,
@@ -131,14 +128,13 @@ class _Training:
             options=options,
             state=state,
             best=BestWeights(module),
-            totals=Totals(plan.metric, plan.device),
+            totals=Totals(plan.metric, plan.device, plan.weigh),
             data_digest=fingerprint(data),
             generators=randomness.generators_of(data),
             repeatable=self.batches.repeatable,
         )
         self.keeper = Keeper(None if folder is None else folder.path, self.here)
         self.taken_up: randomness.State | None = None
-        self.norm: Tensor | None = None
         self.inputs: tuple[Tensor, ...] = ()
 
     # -- from the start to the end ------------------------------------------------------------------------------------
@@ -220,14 +216,13 @@ class _Training:
         """Train to the end of the epoch; False where it was stopped before."""
         state, plan, totals, stop = self.state, self.plan, self.here.totals, self.stop
         module, criterion, precision = self.module, plan.loss, plan.precision
-        parameters, schedule, accumulate = self.parameters, plan.schedule, self.options.accumulate
-        limit, count, pending = self.options.steps, self.batches.count, 0
+        update, schedule, accumulate = self.update, plan.schedule, self.options.accumulate
+        limit, count = self.options.steps, self.batches.count
         module.train()
         clock = time.perf_counter
         for inputs, targets in self._walk():
-            if not pending:
-                for parameter in parameters:
-                    parameter.grad = None
+            if not update.pending:
+                update.clear()
                 if schedule is not None:
                     schedule.before_step(state.total_steps, state.fraction)
             self.inputs = inputs
@@ -241,16 +236,11 @@ class _Training:
             value = totals.add(loss, output, targets)
             if value is not None and not isfinite(value):
                 raise self._diverged(value, state.total_steps + 1)
-            if accumulate > 1:
-                loss = loss / (accumulate if count is None else min(accumulate, count - self.here.batch))
-            precision.backward(loss)
-            pending += 1
+            update.add(loss, targets)
             state.rows += len(targets)
-            if pending < accumulate and self.here.batch + pending != count:
+            if update.pending < accumulate and self.here.batch + update.pending != count:
                 continue
             self._step()
-            self.here.batch += pending
-            pending = 0
             if clock() >= self.next_look:
                 self._look()
             if stop.wished and self.here.batch != count:
@@ -259,10 +249,15 @@ class _Training:
                 break
         if stop.wished and self.here.batch != count:
             return False
-        if pending:
+        if update.pending:
             self._step()
-            self.here.batch += pending
         return True
+
+    def _step(self) -> None:
+        self.here.batch += self.update.pending
+        self.update.step()
+        self.state.step += 1
+        self.state.total_steps += 1
 
     def _walk(self) -> Iterator[Pair]:
         number, device = self.state.epoch + 1, self.plan.device
@@ -286,35 +281,21 @@ class _Training:
             if not (self.stop.wished and "DataLoader worker" in str(error)):
                 raise
 
-    def _step(self) -> None:
-        plan, clip = self.plan, self.options.clip
-        scaler = plan.precision.scaler
-        if clip is not None:
-            if scaler is not None:
-                scaler.unscale_(plan.optimizer)
-            self.norm = nn.utils.clip_grad_norm_(self.parameters, clip)
-        if scaler is None:
-            plan.optimizer.step()
-        else:
-            scaler.step(plan.optimizer)
-            scaler.update()
-        if plan.schedule is not None:
-            plan.schedule.after_step()
-        self.state.step += 1
-        self.state.total_steps += 1
-
     def _finish_epoch(self) -> None:
         state, plan = self.state, self.plan
         self._take_losses()
         measured = self.here.totals.means()
         if self.val is not None:
-            measured |= {f"val_{name}": value for name, value in self._score(self.val).items()}
+            measured |= {
+                f"val_{name}": value
+                for name, value in score(self.module, self.val, plan, self.options.batch_size).items()
+            }
         metrics = {name: value for name, value in measured.items() if isfinite(value)}
         for name in measured.keys() - metrics.keys():
             self._warn(f"{name} is not a number since epoch {state.epoch + 1}")
         state.epoch += 1
         state.step = self.here.batch = 0
-        self.here.totals = Totals(plan.metric, plan.device)
+        self.here.totals = Totals(plan.metric, plan.device, plan.weigh)
         entry = {"epoch": float(state.epoch), **metrics}
         state.history.append(entry)
         del state.history[:-_MOST_HISTORY]
@@ -322,8 +303,8 @@ class _Training:
             if name != "loss":
                 state.curves.setdefault(name, Curve()).add(float(state.epoch), value)
         improved = self._compare(metrics.get(plan.watched))
-        if plan.schedule is not None and plan.watched in metrics:
-            plan.schedule.after_epoch(metrics[plan.watched])
+        if plan.schedule is not None:
+            plan.schedule.after_epoch(metrics.get(plan.watched))
         for observer in self.observers:
             observer.epoch(entry)
         if (improved and self.val is not None and self.here.best.on_disk) or self.keeper.due(time.perf_counter()):
@@ -339,20 +320,6 @@ class _Training:
             return True
         self.here.waited += 1
         return False
-
-    @torch.no_grad()
-    def _score(self, val: Data) -> dict[str, float]:
-        plan, totals = self.plan, Totals(self.plan.metric, self.plan.device)
-        self.module.eval()
-        # The labels of rows in memory were checked before the first step.
-        classes = None if isinstance(val, TensorData) else plan.classes
-        for batch in val.batches(self.options.batch_size * _SCORE_BATCHES):
-            inputs, targets = placed(batch, plan.device, classes, name="val")
-            with plan.precision.autocast():
-                output = self.module(*inputs)
-                loss = plan.loss(output, targets)
-            totals.add(loss, output, targets)
-        return totals.means()
 
     # -- looking on ---------------------------------------------------------------------------------------------------
 
@@ -392,7 +359,7 @@ class _Training:
             step=step,
             inputs=self.inputs,
             data=self.data,
-            norm=self.norm,
+            norm=self.update.norm,
             options=self.options,
             lr=lr,
         )

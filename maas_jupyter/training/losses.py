@@ -13,6 +13,8 @@ from maas_jupyter.data import class_weights as balanced_weights
 from maas_jupyter.errors import InvalidInput, UsageError, nearest
 
 LossFunction = Callable[[Tensor, Tensor], Tensor]
+#: The weight of a batch by its targets.
+Weigh = Callable[[Tensor], Tensor]
 Task = Literal["classification", "regression", "text-generation"]
 
 LOSSES: dict[str, type[nn.Module]] = {
@@ -36,7 +38,30 @@ def next_token_loss(output: Tensor, targets: Tensor) -> Tensor:
     targets : Tensor, INT64 (rows, tokens)
         -100 where no loss is taken.
     """
-    return nn.functional.cross_entropy(output[:, :-1].flatten(0, 1), targets[:, 1:].flatten())
+    places = output[:, :-1].flatten(0, 1), targets[:, 1:].flatten()
+    # A batch in which nothing is learned has the loss 0; a mean over nothing is no number.
+    return nn.functional.cross_entropy(*places, reduction="sum") / learned_tokens(targets).clamp(min=1)
+
+
+def learned_tokens(targets: Tensor) -> Tensor:
+    """Count the tokens of INT64 ``(rows, tokens)`` that a loss is taken of: all but -100 and the first."""
+    return (targets[:, 1:] != -100).sum()
+
+
+def batch_weight(loss: LossFunction, task: Task) -> Weigh | None:
+    """Say what the mean loss of a batch is a mean of, so that batches together give the mean over all.
+
+    Returns
+    -------
+    callable or None
+        Of a batch's targets: its learned tokens, or the sum of its rows' class weights; None for its rows.
+    """
+    if task == "text-generation":
+        return learned_tokens
+    if isinstance(loss, nn.CrossEntropyLoss | nn.NLLLoss) and loss.weight is not None and loss.reduction == "mean":
+        weights = loss.weight
+        return lambda targets: weights[targets].sum() if not targets.is_floating_point() else torch.tensor(len(targets))
+    return None
 
 
 def make_loss(loss: Any, task: Task, weights: Tensor | None) -> LossFunction:

@@ -11,6 +11,28 @@ from maas_jupyter.errors import UsageError, nearest
 
 PRECISIONS = ("fp32", "bf16", "fp16")
 _EPOCHS = 10
+_EXAMPLES = {
+    "epochs": "20",
+    "steps": "1000",
+    "batch_size": "64",
+    "accumulate": "4",
+    "patience": "3",
+    "lr": "1e-3",
+    "clip": "1.0",
+    "warmup": "0.1 (a tenth of the training) or 100 (steps)",
+    "checkpoint_seconds": "60",
+}
+_DEFAULTS = {
+    "epochs": f"it is {_EPOCHS}",
+    "steps": f"the run has {_EPOCHS} epochs",
+    "batch_size": "it is 32",
+    "accumulate": "every batch is a step",
+    "patience": "nothing ends the run early",
+    "lr": "it is 1e-3",
+    "clip": "no gradient is clipped",
+    "warmup": "there is none",
+    "checkpoint_seconds": "it is 10",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,15 +110,24 @@ class TrainingOptions:
             object.__setattr__(self, "epochs", _EPOCHS)
         for name in ("epochs", "steps", "batch_size", "accumulate", "patience"):
             value = getattr(self, name)
-            if value is not None and value < 1:
-                raise UsageError(f"{_option(name)} is {value}, but at least 1 is needed.", hint="Leave it out, or 1.")
+            if value is not None and (value < 1 or value != int(value)):
+                raise UsageError(
+                    f"{_option(name)} is {value}, but at least 1 is needed.",
+                    hint=f"A whole number from 1 on: {_option(name)} {_EXAMPLES[name]}; without it {_DEFAULTS[name]}.",
+                )
         for name in ("lr", "clip"):
             value = getattr(self, name)
             if value is not None and not (value > 0 and isfinite(value)):
-                raise UsageError(f"{_option(name)} is {value}, not a positive number.", hint="Try 1e-3 for --lr.")
+                raise UsageError(
+                    f"{_option(name)} is {value}, not a number above 0.",
+                    hint=f"For example {_option(name)} {_EXAMPLES[name]}; without it {_DEFAULTS[name]}.",
+                )
         for name in ("warmup", "checkpoint_seconds"):
             if not (getattr(self, name) >= 0 and isfinite(getattr(self, name))):
-                raise UsageError(f"{_option(name)} is {getattr(self, name)}, below 0.", hint="Leave it out.")
+                raise UsageError(
+                    f"{_option(name)} is {getattr(self, name)}, but 0 or more is needed.",
+                    hint=f"For example {_option(name)} {_EXAMPLES[name]}; without it {_DEFAULTS[name]}.",
+                )
         if self.precision not in PRECISIONS:
             raise UsageError(
                 f"There is no precision called '{self.precision}'.",

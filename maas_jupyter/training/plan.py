@@ -11,7 +11,7 @@ from maas_jupyter.data import Data, TensorData
 from maas_jupyter.errors import InvalidInput, UsageError, nearest
 from maas_jupyter.modules import check_labels, check_shapes, choose_device, run_module
 from maas_jupyter.training import randomness
-from maas_jupyter.training.losses import LossFunction, Task, check_loss, class_weights, make_loss
+from maas_jupyter.training.losses import LossFunction, Task, Weigh, batch_weight, check_loss, class_weights, make_loss
 from maas_jupyter.training.measures import METRICS, Metric
 from maas_jupyter.training.optimizers import make_optimizer
 from maas_jupyter.training.options import TrainingOptions
@@ -31,6 +31,8 @@ class TrainingPlan:
         Width of the model's output, for classification.
     loss : callable
         Of (output, targets).
+    weigh : callable or None
+        What a batch's loss is the mean of (`losses.batch_weight`).
     metric : Metric
         What is measured beside the loss.
     watched : str
@@ -50,6 +52,7 @@ class TrainingPlan:
     task: Task
     classes: int | None
     loss: LossFunction
+    weigh: Weigh | None
     metric: Metric
     watched: str
     upwards: bool
@@ -124,7 +127,8 @@ class TrainingPlan:
         upwards = watched.removeprefix("val_") == metric.name and metric.upwards
         optimizer = make_optimizer(options.optimizer, module, options.lr)
         schedule = make_schedule(options.schedule, optimizer, warmup=options.warmup, upwards=upwards)
-        return cls(found, width, loss, metric, watched, upwards, optimizer, schedule, precision, device, notes)
+        weigh = batch_weight(loss, found)
+        return cls(found, width, loss, weigh, metric, watched, upwards, optimizer, schedule, precision, device, notes)
 
 
 def _place(device: torch.device) -> str:

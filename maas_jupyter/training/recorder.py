@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from collections import deque
@@ -10,9 +11,10 @@ from typing import Any
 
 import msgspec
 
-from maas_jupyter.registry import Registry
+from maas_jupyter.registry import NestedRun, Registry
 from maas_jupyter.registry.outbox import Outbox, Point
 from maas_jupyter.runs import RunFolder, RunState
+from maas_jupyter.runs.life import BEAT_SECONDS
 from maas_jupyter.schema import write_atomic
 
 _STATE_SECONDS = 0.5
@@ -43,7 +45,7 @@ class Recorder:
         self._folder, self._state = folder, state
         self._outbox = Outbox(registry, folder.run_id, folder.path)
         self._points: deque[Point] = deque()
-        self._next_point, self._written = 0.0, 0.0
+        self._next_point, self._written, self._next_beat = 0.0, 0.0, 0.0
         self._last: dict[str, float] = {}
         self._unwritten = ""
         self._over = threading.Event()
@@ -54,7 +56,8 @@ class Recorder:
 
     def start(self) -> None:
         """Start writing."""
-        self._write()
+        self.write()
+        self._beat()
         for thread in self._threads:
             thread.start()
 
@@ -73,6 +76,10 @@ class Recorder:
         if number % 10 ** max(0, len(str(number)) - 3) == 0:
             self._take(metrics)
 
+    def nested(self, run: NestedRun) -> None:
+        """Take a run that has ended within this one."""
+        self._outbox.add_nested(run)
+
     def close(self, files: list[tuple[Path, str]]) -> None:
         """Write the last state and send the rest; what MLflow does not take is kept, and a warning of the state.
 
@@ -85,13 +92,15 @@ class Recorder:
         for thread in self._threads:
             if thread.ident is not None:
                 thread.join()
+        # First for whoever looks: sending may take long, or be interrupted.
+        self.write()
         if self._last:
             self._take(self._last)
         self._hand_over()
         self._outbox.close(_STATUS.get(self._state.status, "FAILED"), files)
         if self._outbox.warning:
             self._state.warnings.append(self._outbox.warning)
-        self._write()
+        self.write()
 
     def _take(self, metrics: dict[str, float]) -> None:
         now, step = _now(), int(metrics["epoch"])
@@ -102,7 +111,15 @@ class Recorder:
         while not self._over.wait(_STATE_SECONDS):
             self._hand_over()
             if self._state.updated != self._written:
-                self._write()
+                self.write()
+            if time.monotonic() >= self._next_beat:
+                self._beat()
+
+    def _beat(self) -> None:
+        self._next_beat = time.monotonic() + BEAT_SECONDS
+        # A disk that does not take it is told where it does not take the state.
+        with contextlib.suppress(OSError):
+            self._folder.beat()
 
     def _send(self) -> None:
         pause = _SEND_SECONDS
@@ -116,7 +133,8 @@ class Recorder:
         if points:
             self._outbox.add(points)
 
-    def _write(self) -> None:
+    def write(self) -> None:
+        """Write the state now; a disk that does not take it is a warning."""
         state = self._state
         self._written = state.updated
         if self._unwritten in state.warnings:

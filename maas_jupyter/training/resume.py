@@ -7,44 +7,41 @@ from typing import Any
 
 from maas_jupyter.data import Data
 from maas_jupyter.errors import NotFound, UsageError, nearest
-from maas_jupyter.runs import RunFolder, run_folders
+from maas_jupyter.runs import LAST, RunFolder, beginning_with, last_run, run_folders
 from maas_jupyter.training.checkpoint import Checkpoint
 from maas_jupyter.training.fingerprint import fingerprint
 from maas_jupyter.training.options import TrainingOptions, different
 
-LAST = "last"
 
-
-def find_run(home: Path, run: Any) -> RunFolder:
-    """Return the folder of the run that is meant.
+def find_training(home: Path, run: Any) -> RunFolder:
+    """Return the folder of the training that is meant.
 
     Parameters
     ----------
     run : Run, str
-        A run, its id or the beginning of it, or ``last`` for the one that changed last.
+        A run, its id or the beginning of it, or ``last`` (`runs.last_run`).
 
     Raises
     ------
     NotFound
-        If there is none, or more than one begins like this.
+        If there is none.
+    UsageError
+        If more than one begins like this.
     """
     wanted = run if isinstance(run, str) else run.run_id
-    folders = list(run_folders(home))
     if wanted == LAST:
-        kept = [folder for folder in folders if (folder.path / "checkpoint").exists()]
-        if not kept:
-            raise NotFound("No run on this machine has a checkpoint.", hint="Train one: %maas train net --data train")
-        return kept[0]
-    found = [folder for folder in folders if folder.run_id.startswith(wanted)]
-    if len(found) == 1:
-        return found[0]
-    if found:
-        ids = ", ".join(folder.run_id[:12] for folder in found[:4])
-        raise NotFound(f"{len(found)} runs begin with '{wanted}': {ids}.", hint="Write more of the id.")
-    raise NotFound(
-        f"There is no run '{wanted}' on this machine.",
-        hint=nearest(wanted, [folder.run_id[:8] for folder in folders], what="runs", otherwise="Train one first."),
-    )
+        last = last_run(home, verb="train")
+        if last is None:
+            raise NotFound("No model was trained on this machine.", hint="Train one: %maas train net --data train")
+        return last
+    known = [folder.run_id for folder in run_folders(home)]
+    found = beginning_with(wanted, known)
+    if found is None:
+        raise NotFound(
+            f"There is no run '{wanted}' on this machine.",
+            hint=nearest(wanted, [run_id[:8] for run_id in known], what="runs", otherwise="Train one first."),
+        )
+    return RunFolder(home, found)
 
 
 def resumed_options(checkpoint: Checkpoint, given: dict[str, Any]) -> TrainingOptions:
@@ -79,8 +76,15 @@ def compare(checkpoint: Checkpoint, options: TrainingOptions, data: Data) -> lis
     changed = different(kept.options, options)
     if fingerprint(data) != kept.data:
         changed.append("other rows")
-    if kept.options.get("epochs") != options.epochs and options.schedule not in ("constant", "plateau"):
-        changed.append(f"epochs {options.epochs} instead of {kept.options.get('epochs')}, which the schedule follows")
+    if options.schedule not in ("constant", "plateau"):
+        changed += [
+            f"{name} {getattr(options, name)} instead of {kept.options.get(name)}, which the schedule follows"
+            for name in ("epochs", "steps")
+            if kept.options.get(name) != getattr(options, name)
+        ]
+    run = kept.run
+    if kept.options.get("steps") == run.total_steps and run.steps and run.total_steps % run.steps:
+        changed.append(f"epoch {run.epoch} ended early, with step {run.total_steps}")
     same = all(kept.options[name] == getattr(options, name) for name in ("batch_size", "seed", "accumulate"))
     if kept.batches and not (same and fingerprint(data) == kept.data):
         kept.batches, kept.run.step = 0, 0

@@ -41,6 +41,8 @@ class Run(Displayed):
         What was registered.
     prepared : Prepared or None
         The training rows, what was done to them and what their classes are called; None for a language model.
+    held_out : Prepared or None
+        The validation rows.
     language : LanguageIntake or None
         How a language model takes its rows.
     """
@@ -50,6 +52,7 @@ class Run(Displayed):
     checkpoint: Path | None = None
     version: ModelVersion | None = None
     prepared: Prepared | None = None
+    held_out: Prepared | None = None
     language: LanguageIntake | None = None
     _stop: threading.Event = field(default_factory=threading.Event)
     _thread: threading.Thread | None = None
@@ -190,26 +193,49 @@ class Run(Displayed):
         _going_on.add(self)
         self._thread.start()
 
+    @property
+    def weights(self) -> str:
+        """Of which epoch the module has the weights, in words; empty before the run is over."""
+        state = self.state
+        if not state.kept or self.status not in ("finished", "stopped_early"):
+            return ""
+        best = state.best
+        chosen = best is not None and (best.metric.startswith("val_") or state.kept < state.epoch)
+        if best is None or best.epoch != state.kept or not chosen:
+            return f"weights of the last epoch, {state.kept} of {state.epoch}"
+        return f"weights of the best epoch, {state.kept} of {state.epoch}: {best.metric} {best.value:.4f}"
+
     def __repr__(self) -> str:
         state = self.state
         metrics = ", ".join(f"{name} {value:.4f}" for name, value in self.metrics.items())
-        lines = [
-            f"Run {self.run_id[:8]} '{self.name}' {self.status.replace('_', ' ')}: "
-            f"{state.epoch} of {state.epochs} epochs in {self.seconds:.1f} s"
-        ]
+        asked = f"{state.epoch} of {state.epochs} epochs" if state.epochs else f"{state.epoch} epochs"
+        lines = [f"Run {self.run_id[:8]} '{self.name}' {state.word}: {asked} in {self.seconds:.1f} s"]
         if metrics:
-            lines.append(metrics)
+            lines.append(f"last epoch: {metrics}")
         if self.version is not None:
             lines.append(f"registered as {self.version!r}")
+            lines.append(self.weights)
         elif self.status == "interrupted":
-            kept = f"and in {self.checkpoint}; go on with --resume {self.run_id[:8]}" if self.checkpoint else ""
-            lines.append(f"not registered; the weights reached are in the module {kept}".rstrip())
+            kept = f" and in {self.checkpoint}" if self.checkpoint else ""
+            lines.append(f"not registered; the weights reached are in the module{kept}")
+            lines.append(f"go on: {state.resume_line}" if state.resume_line else "")
+        elif self.weights:
+            lines.append(f"the module has the {self.weights}")
         elif self.status == "failed":
             lines.append(state.error)
-        return "\n".join([*lines, *(f"warning: {warning}" for warning in self.warnings)])
+        return "\n".join([line for line in lines if line] + [f"warning: {warning}" for warning in self.warnings])
 
 
 _going_on: weakref.WeakSet[Run] = weakref.WeakSet()
+
+
+def trained_by(module: nn.Module) -> Run | None:
+    """Return the run of this process that trains a module, or a part of it, in the background; None where none does."""
+    mine = {id(parameter) for parameter in module.parameters()}
+    for run in list(_going_on):
+        if run._thread is not None and run._thread.is_alive() and not mine.isdisjoint(map(id, run.model.parameters())):
+            return run
+    return None
 
 
 @atexit.register

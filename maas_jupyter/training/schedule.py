@@ -67,8 +67,8 @@ class Schedule(Protocol):
     def after_step(self) -> None:
         """Look on after an optimizer step."""
 
-    def after_epoch(self, watched: float) -> None:
-        """Look at the watched metric of an epoch."""
+    def after_epoch(self, watched: float | None) -> None:
+        """Look at the watched metric of an epoch; None where it was not a number."""
 
     def state_dict(self) -> dict[str, Any]:
         """Return what a resumed training needs."""
@@ -117,12 +117,12 @@ class NamedSchedule:
     def after_step(self) -> None:
         """Nothing: the rate depends on the step alone."""
 
-    def after_epoch(self, watched: float) -> None:
+    def after_epoch(self, watched: float | None) -> None:
         """Halve the rate where nothing improves any more."""
         if not self._plateau:
             return
         best = self._best
-        if best is None or (watched > best if self._upwards else watched < best):
+        if watched is not None and (best is None or (watched > best if self._upwards else watched < best)):
             self._best, self._waited = watched, 0
             return
         self._waited += 1
@@ -161,10 +161,11 @@ class TorchSchedule:
         if self._each_step:
             self._scheduler.step()
 
-    def after_epoch(self, watched: float) -> None:
+    def after_epoch(self, watched: float | None) -> None:
         """Step it, where it goes by epochs."""
         if isinstance(self._scheduler, ReduceLROnPlateau):
-            self._scheduler.step(watched)
+            if watched is not None:
+                self._scheduler.step(watched)
         elif not self._each_step:
             self._scheduler.step()
 

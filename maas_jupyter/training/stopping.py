@@ -5,9 +5,16 @@ from __future__ import annotations
 import signal
 import threading
 from types import FrameType
-from typing import Any
+from typing import Any, Protocol
 
 from maas_jupyter.runs import RunFolder
+
+
+class Wish(Protocol):
+    """Somebody's wish that a training stop, such as a ``threading.Event``."""
+
+    def is_set(self) -> bool:
+        """Say whether it was said."""
 
 
 class StopRequest:
@@ -18,7 +25,7 @@ class StopRequest:
 
     Parameters
     ----------
-    event : threading.Event, optional
+    event : threading.Event or Wish, optional
         Set by this process.
     folder : RunFolder, optional
         Its stop file is the word of another process.
@@ -29,7 +36,7 @@ class StopRequest:
         Cheap enough to be read after every step.
     """
 
-    def __init__(self, event: threading.Event | None = None, folder: RunFolder | None = None) -> None:
+    def __init__(self, event: Wish | None = None, folder: RunFolder | None = None) -> None:
         self._event, self._folder = event, folder
         self._before: Any = None
         self.wished = False

@@ -1,5 +1,6 @@
 """Search for hyper-parameters."""
 
+from maas_jupyter.tuning.record import SearchRecord
 from maas_jupyter.tuning.report import TrialRow, Tuning
 from maas_jupyter.tuning.space import Choice, Range, parse_space
 from maas_jupyter.tuning.study import Score, Study, read_space
@@ -16,6 +17,7 @@ __all__ = [
     "Choice",
     "Range",
     "Score",
+    "SearchRecord",
     "Study",
     "TrialRow",
     "Trials",

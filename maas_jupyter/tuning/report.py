@@ -11,6 +11,9 @@ from maas_jupyter.tuning.space import Dimension, Value
 if TYPE_CHECKING:
     from maas_jupyter.registry import ModelVersion
 
+#: Errors of trials that were interrupted, or whose process ended.
+BROKEN_OFF = ("", "interrupted")
+
 TrialStatus = Literal["complete", "pruned", "failed", "running"]
 
 
@@ -66,6 +69,10 @@ class Tuning(Displayed):
     importances : dict of str to float
         The share of each hyper-parameter in the metric's variance (fANOVA, Hutter et al. 2014), largest first; empty
         where too few trials are complete.
+    run_id : str
+        MLflow's id of the search, whose trials are runs within it.
+    line : str
+        What goes on with it, where it was broken off.
     run : Run or None
         The best hyper-parameters, trained on all training rows.
     warnings : list of str
@@ -81,8 +88,16 @@ class Tuning(Displayed):
     seconds: float = 0.0
     status: Literal["searching", "finished", "interrupted"] = "searching"
     importances: dict[str, float] = field(default_factory=dict)
+    run_id: str = ""
+    line: str = ""
     run: Any = None
     warnings: list[str] = field(default_factory=list)
+
+    @property
+    def counted(self) -> int:
+        """How many trials came to an end of their own; those that were interrupted are tried again."""
+        broken_off = [trial for trial in self.trials if trial.status == "failed" and trial.error in BROKEN_OFF]
+        return len(self.trials) - len(broken_off) - sum(trial.status == "running" for trial in self.trials)
 
     @property
     def best(self) -> TrialRow | None:
@@ -131,6 +146,8 @@ class Tuning(Displayed):
             lines.append(f"{trial.number:>5}  {trial.status:<8}  " + "  ".join(f"{cell:>12}" for cell in cells))
         if self.version is not None:
             lines.append(f"registered as {self.version!r}")
+        if self.status == "interrupted" and self.line:
+            lines.append(f"go on: {self.line}")
         return "\n".join([*lines, *(f"warning: {warning}" for warning in self.warnings)])
 
 

@@ -49,7 +49,11 @@ class Range:
             return list(range(int(self.low), int(self.high) + 1))
         shares = [index / (points - 1) for index in range(points)]
         values = [
-            self.low * (self.high / self.low) ** share if self.log else self.low + (self.high - self.low) * share
+            # Rounding may lead beyond the end.
+            min(
+                self.low * (self.high / self.low) ** share if self.log else self.low + (self.high - self.low) * share,
+                self.high,
+            )
             for share in shares
         ]
         return sorted({round(value) for value in values}) if self.integer else values

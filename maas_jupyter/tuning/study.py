@@ -9,8 +9,10 @@ from itertools import product
 from pathlib import Path
 from typing import Any, Literal
 
-from maas_jupyter.errors import InvalidInput, MaasError, MissingDependency, NotFound, UsageError, nearest
-from maas_jupyter.tuning.report import TrialRow, TrialStatus, Tuning
+from filelock import FileLock, Timeout
+
+from maas_jupyter.errors import Conflict, InvalidInput, MaasError, MissingDependency, NotFound, UsageError, nearest
+from maas_jupyter.tuning.report import BROKEN_OFF, TrialRow, TrialStatus, Tuning
 from maas_jupyter.tuning.space import Choice, Dimension, Value, combinations, parse_space
 
 Sampler = Literal["tpe", "random", "grid"]
@@ -18,11 +20,7 @@ SAMPLERS: tuple[Sampler, ...] = ("tpe", "random", "grid")
 #: Values that a range without a step has in a grid.
 GRID_POINTS = 5
 
-_SPREAD, _ERROR, _SPACE = "maas.spread", "maas.error", "maas.space"
-
-
-#: Errors of trials that were interrupted, or whose process ended.
-_BROKEN_OFF = ("", "interrupted")
+_SPREAD, _ERROR, _SPACE, _RUN = "maas.spread", "maas.error", "maas.space", "maas.run"
 
 
 class GivenUp(Exception):
@@ -75,6 +73,8 @@ class Study:
         If there is such a study already, or it was made for another space, metric or sampler.
     NotFound
         If there is none to resume.
+    Conflict
+        If it is being searched already.
     """
 
     def __init__(
@@ -115,6 +115,14 @@ class Study:
                 hint="Add --resume to continue it, or pass another --study.",
             )
         folder.mkdir(parents=True, exist_ok=True)
+        self._lock = FileLock(folder / f".{name}.lock")
+        try:
+            self._lock.acquire(timeout=0)
+        except Timeout as error:
+            raise Conflict(
+                f"The study '{name}' is being searched already, here or in another process.",
+                hint="Wait until it is over, or stop it first: %maas runs",
+            ) from error
         self._study = optuna.create_study(
             storage=optuna.storages.RDBStorage(f"sqlite:///{path.as_posix()}"),
             study_name=name,
@@ -143,6 +151,16 @@ class Study:
         self._grid = combinations(space, GRID_POINTS) if sampler == "grid" else None
         if self._grid is not None:
             self._enqueue_grid()
+
+    @property
+    def run_id(self) -> str | None:
+        """The run of MLflow that the session before was entered as."""
+        found: str | None = self._study.user_attrs.get(_RUN)
+        return found
+
+    def keep_run(self, run_id: str) -> None:
+        """Remember the run that this search is entered as."""
+        self._study.set_user_attr(_RUN, run_id)
 
     @property
     def tuning(self) -> Tuning:
@@ -181,7 +199,7 @@ class Study:
         began = time.perf_counter()
         goal = trials if self._grid is None else min(trials, self._grid)
         try:
-            while self._counted() < goal and not stopped():
+            while self._report.counted < goal and not stopped():
                 if seconds is not None and time.perf_counter() - began >= seconds:
                     break
                 trial = self._study.ask()
@@ -193,6 +211,8 @@ class Study:
             report.status = "interrupted" if stopped() else "finished"
         except KeyboardInterrupt:
             report.status = "interrupted"
+        finally:
+            self._lock.release()
         report.importances = self._importances(optuna)
         self._refresh(began, watch)
         return report
@@ -212,7 +232,7 @@ class Study:
             trial.set_user_attr(_ERROR, error.message)
             self._study.tell(trial, state=states.FAIL)
         except BaseException:
-            trial.set_user_attr(_ERROR, _BROKEN_OFF[1])
+            trial.set_user_attr(_ERROR, BROKEN_OFF[1])
             self._study.tell(trial, state=states.FAIL)
             raise
         else:
@@ -225,17 +245,13 @@ class Study:
         done = [
             trial.system_attrs.get("fixed_params", trial.params)
             for trial in self._study.get_trials(deepcopy=False)
-            if not (trial.state.name == "FAIL" and trial.user_attrs.get(_ERROR, "") in _BROKEN_OFF)
+            if not (trial.state.name == "FAIL" and trial.user_attrs.get(_ERROR, "") in BROKEN_OFF)
         ]
         names = [dimension.name for dimension in self._space]
         for point in product(*(dimension.grid(GRID_POINTS) for dimension in self._space)):
             params = dict(zip(names, point, strict=True))
             if params not in done:
                 self._study.enqueue_trial(params)
-
-    def _counted(self) -> int:
-        """How many trials came to an end of their own; those that were interrupted are tried again."""
-        return sum(not (trial.status == "failed" and trial.error in _BROKEN_OFF) for trial in self._report.trials)
 
     def _end_if_all_fail(self, report: Tuning) -> None:
         errors = [trial.error for trial in report.trials if trial.status == "failed" and trial.error]

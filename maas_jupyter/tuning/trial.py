@@ -19,6 +19,7 @@ from maas_jupyter.training import TrainingOptions, TrainingPlan, fit
 from maas_jupyter.training.builder import hyper_parameters, is_builder, required_parameters
 from maas_jupyter.training.intake import fresh_module
 from maas_jupyter.training.rescale import rescaled
+from maas_jupyter.training.stopping import Wish
 from maas_jupyter.tuning.space import Dimension, Value
 from maas_jupyter.tuning.study import Score
 
@@ -114,6 +115,8 @@ class Trials:
         Of the training; those in the space take their place.
     sample : dict
         Values of the builder's arguments that have no default, for a first look.
+    stop : Wish or None
+        Ends the trial that is being trained, and the search with it.
     """
 
     model: Any
@@ -121,6 +124,7 @@ class Trials:
     parts: list[tuple[Prepared, Prepared]]
     options: dict[str, Any]
     sample: dict[str, Value] = field(default_factory=dict)
+    stop: Wish | None = None
 
     def __post_init__(self) -> None:
         if isinstance(self.options.get("optimizer"), torch.optim.Optimizer):
@@ -164,7 +168,7 @@ class Trials:
         plan = TrainingPlan.make(module, train.data, options, val=val.data, task=_task(train), classes=train.classes)
         observer.watched = plan.watched
         state = RunState(run_id="", name="trial")
-        fit(module, train.data, plan, val=val.data, options=options, state=state, observers=[observer])
+        fit(module, train.data, plan, val=val.data, options=options, state=state, observers=[observer], stop=self.stop)
         if state.status == "interrupted":
             raise KeyboardInterrupt
         if state.best is None:

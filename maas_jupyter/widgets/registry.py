@@ -63,7 +63,7 @@ def _progress(run: RunRecord) -> str:
         left = "" if state.remaining is None else f", {seconds(state.remaining)} left"
         return f"{html.bar(state.fraction)} {html.text(run.progress)}{left}"
     best = "" if state.best is None else f", best {state.best.epoch}"
-    return html.text(f"{state.epoch} of {state.epochs} epochs{best}")
+    return html.text(f"{state.epoch} of {state.epochs or state.epoch} {state.unit}s{best}")
 
 
 def _metrics(run: RunRecord) -> str:

@@ -22,13 +22,18 @@ def render(run: Run) -> dict[str, Any]:
     lines = []
     if run.version is not None:
         lines.append(f"registered as <b>{html.text(run.version.reference)}</b> {badges(run.version)}")
+        lines.append(html.text(run.weights))
     elif state.status != "training" and run.checkpoint is not None:
         lines.append(f"not registered · checkpoint: {html.text(run.checkpoint)}")
+        lines.append(html.text(run.weights))
+        if state.status == "interrupted" and state.resume_line:
+            lines.append(f"go on: <code>{html.text(state.resume_line)}</code>")
     if is_drawn_here(run.run_id):
         metrics = [f"{name} {value:.4f}" for name, value in list(run.metrics.items())[:_MOST_METRICS]]
         head = (
             f"<b>{html.text(run.name)}</b> {html.badge(words(state.status), TONES[state.status])} "
-            f"{state.epoch} of {state.epochs} epochs in {seconds(state.seconds)} · run {html.text(run.run_id[:8])}"
+            f"{state.epoch} of {state.epochs or state.epoch} epochs in {seconds(state.seconds)} · "
+            f"run {html.text(run.run_id[:8])}"
         )
         warnings = [f"{html.badge('warning', 'warn')} {html.text(each[:_LONGEST])}" for each in run.warnings]
         lines = [head, html.text(" · ".join(metrics)), *lines, *warnings[-_MOST_METRICS:]]

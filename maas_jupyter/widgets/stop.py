@@ -71,7 +71,7 @@ class StopButton:
             )
             self._handle.display(html.bundle(markup, ""), raw=True)
 
-    def close(self) -> None:
-        """Leave nothing of it in the notebook."""
+    def close(self, markup: str, twin: str) -> None:
+        """Leave something else in its place."""
         if self._handle is not None:
-            self._handle.update({}, raw=True)
+            self._handle.update(html.bundle(markup, twin), raw=True)

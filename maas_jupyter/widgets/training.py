@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from math import ceil
 from typing import TYPE_CHECKING
 
@@ -41,10 +44,27 @@ class TrainingView:
     """
 
     def __init__(self, title: str) -> None:
-        self._title = title
+        self.title = title
         self._cell = cell_number()
         self._stop: StopButton | None = None
         self._surface = Surface()
+
+    @contextmanager
+    def preparing(self) -> Iterator[None]:
+        """Say that it begins soon, where much has to be imported before the first step."""
+        if "mlflow" in sys.modules:
+            yield
+            return
+        self._say("preparing, which takes a few seconds in a new kernel …")
+        try:
+            yield
+        except BaseException:
+            self._say("not started")
+            raise
+
+    def _say(self, what: str) -> None:
+        line = f"{self.title}: {what}"
+        self._surface.show(lambda: html.bundle(f"<div>{html.text(line)}</div>", line), line, final=True)
 
     def epoch(self, metrics: dict[str, float]) -> None:
         """Nothing of its own: the update that follows an epoch shows it."""
@@ -63,12 +83,14 @@ class TrainingView:
             self._stop = StopButton(state.run_id)
             self._stop.show()
         _drawn_in[state.run_id] = self._cell
+        again = f"%maas attach {state.run_id[:8]}"
         if final and self._stop is not None:
-            self._stop.close()
-        line = run_line(state, self._title)
+            # An output of a cell cannot be taken away, and an empty one is no output of a notebook.
+            self._stop.close(f'<span style="{_MUTED}">See it again: <code>{html.text(again)}</code></span>', again)
+        line = run_line(state, self.title)
         if final and state.status == "training":
-            line += f" · goes on: %maas attach {state.run_id[:8]}"
-        self._surface.show(lambda: html.bundle(run_markup(state, self._title), line), line, final=final)
+            line += f" · goes on: {again}"
+        self._surface.show(lambda: html.bundle(run_markup(state, self.title), line), line, final=final)
 
 
 def is_drawn_here(run_id: str) -> bool:
@@ -78,7 +100,7 @@ def is_drawn_here(run_id: str) -> bool:
 
 def run_line(state: RunState, title: str) -> str:
     """Return a run's state as one line of text."""
-    parts = [f"{title} {words(state.status)}", *_figures(state)]
+    parts = [f"{title} {state.word}", *_figures(state)]
     shown = list(state.metrics.items())[:_MOST_METRICS]
     parts += [f"{name} {value:.4f}" for name, value in shown]
     if state.status != "training":
@@ -94,18 +116,18 @@ def run_markup(state: RunState, title: str) -> str:
     if state.run_id:
         head += f" · run {state.run_id[:8]}"
     parts = [
-        f"<b>{html.text(title)}</b> {html.badge(words(state.status), TONES[state.status])} {html.text(head)}",
+        f"<b>{html.text(title)}</b> {html.badge(state.word, TONES[state.status])} {html.text(head)}",
         _bar(state),
         *(f'<span style="{_MUTED}">{html.text(_clipped(note))}</span>' for note in state.notes[:_MOST_REMARKS]),
     ]
     shown = [f"{name} <b>{value:.4f}</b>" for name, value in _escaped(state.metrics)]
     if shown:
-        parts.append(" · ".join([f"epoch {int(state.history[-1]['epoch'])}", *shown]))
+        parts.append(" · ".join([f"{state.unit} {int(state.history[-1]['epoch'])}", *shown]))
     parts += [f'<span style="color:{_COLOURS["finished"]}">{html.text(best)}</span>' for best in _best(state)]
     end = _reached(state)
     if state.status == "training":
         # The whole way lies ahead, but the first steps of a long one must be seen as well.
-        end = min(float(state.epochs), ceil(_AHEAD * end))
+        end = min(float(state.epochs or ceil(end)), ceil(_AHEAD * end))
     picture = curves_image(run_panels(state.curves, state.history, state.best), end, f"Training curves of {title}")
     warnings = state.warnings[-_MOST_REMARKS:]
     rest = [f"{html.badge('warning', 'warn')} {html.text(_clipped(warning))}" for warning in warnings]
@@ -139,13 +161,13 @@ def seconds(value: float) -> str:
 
 def _figures(state: RunState) -> list[str]:
     if state.status == "training":
-        parts = [f"epoch {min(state.epoch + 1, state.epochs)} of {state.epochs}"]
+        parts = [state.place]
         if state.steps:
             parts.append(f"step {state.step:,} of {state.steps:,}")
         elif state.total_steps:
             parts.append(f"step {state.total_steps:,}")
     else:
-        parts = [f"epoch {state.epoch} of {state.epochs}"]
+        parts = [f"{state.unit} {state.epoch}" + (f" of {state.epochs}" if state.epochs else "")]
     if state.rows_per_second:
         parts.append(f"{state.rows_per_second:,.0f} rows/s")
     if state.status == "training" and state.remaining is not None:
@@ -157,8 +179,7 @@ def _figures(state: RunState) -> list[str]:
 
 
 def _best(state: RunState) -> list[str]:
-    best = state.best
-    return [] if best is None else [f"best epoch {best.epoch}: {best.metric} {best.value:.4f}"]
+    return [state.best_words] if state.best_words else []
 
 
 def _bar(state: RunState) -> str:

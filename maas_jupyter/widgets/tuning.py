@@ -9,6 +9,7 @@ from maas_jupyter.tuning.space import Choice, Dimension, magnitude
 from maas_jupyter.widgets import html
 from maas_jupyter.widgets.curves import BEST, TRAIN
 from maas_jupyter.widgets.registry import badges
+from maas_jupyter.widgets.stop import StopButton
 from maas_jupyter.widgets.surface import Surface
 
 if TYPE_CHECKING:
@@ -28,9 +29,17 @@ class TuningView:
 
     def __init__(self) -> None:
         self._surface = Surface()
+        self._stop: StopButton | None = None
 
     def update(self, tuning: Tuning, *, final: bool = False) -> None:
         """Draw what was found so far."""
+        if self._stop is None and tuning.run_id and tuning.status == "searching" and self._surface.rich:
+            self._stop = StopButton(tuning.run_id)
+            self._stop.show()
+        if self._stop is not None and tuning.status != "searching":
+            again = f"%maas attach {tuning.run_id[:8]}"
+            self._stop.close(f'<span style="opacity:.75">See it again: <code>{again}</code></span>', again)
+            self._stop = None
         self._surface.show(lambda: render(tuning), tuning.summary(), final=final)
 
 
@@ -38,6 +47,8 @@ def render(tuning: Tuning) -> dict[str, Any]:
     """Draw a search."""
     parts = [f'<div style="margin:4px 0">{html.text(tuning.summary())}</div>']
     parts += [f'<div style="margin:4px 0">⚠ {html.text(warning)}</div>' for warning in tuning.warnings]
+    if tuning.status == "interrupted" and tuning.line:
+        parts.append(f'<div style="margin:4px 0">go on: <code>{html.text(tuning.line)}</code></div>')
     if tuning.version is not None:
         reference = f"<b>{html.text(tuning.version.reference)}</b> {badges(tuning.version)}"
         parts.append(

@@ -108,7 +108,10 @@ def test_a_second_server_on_a_home_is_an_error_like_others(home, maas):
     done = maas("serve")
     assert done.returncode == 1
     assert "error: A model server already runs for" in done.stderr
-    assert maas("stop").stdout.startswith("The local server was stopped; ")
+    assert maas("stop").stdout.startswith("The local server was stopped; second comes back with maas start, or with ")
+    started = maas("start")
+    assert started.stdout.startswith("The local server was started at http://127.0.0.1:")
+    assert started.stdout.endswith("It serves second.\n")
     assert maas("unpublish", "second").returncode == 0
 
 

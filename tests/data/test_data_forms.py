@@ -261,3 +261,22 @@ def test_json_that_holds_lists_is_refused(tmp_path):
     path.write_text("\n".join(json.dumps({"x": [1, 2], "y": "a"}) for _ in range(3)))
     with pytest.raises(InvalidInput, match="holds a list at row 0"):
         as_source(path, target="y")
+
+
+def test_a_sparse_matrix_is_refused_with_the_way_to_a_dense_one():
+    import scipy.sparse
+
+    for kind in (scipy.sparse.csr_matrix, scipy.sparse.csr_array, scipy.sparse.coo_matrix):
+        with pytest.raises(InvalidInput, match="sparse matrix") as caught:
+            as_source((kind(np.eye(4)), np.arange(4)))
+        assert "X.toarray()" in caught.value.hint
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float64", ">f4", "float32"])
+def test_floats_of_any_width_become_the_width_of_modules(dtype):
+    rows = np.arange(12, dtype=dtype).reshape(4, 3)
+    for given in (rows, np.asfortranarray(rows), rows[::-1], np.frombuffer(rows.tobytes(), dtype).reshape(4, 3)):
+        source = as_source((given, np.array([0, 1, 0, 1], dtype=np.int8)))
+        (tensor,) = source.inputs
+        assert tensor.dtype == torch.float32
+        assert np.array_equal(tensor.numpy(), given.astype(np.float32))

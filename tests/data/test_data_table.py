@@ -12,6 +12,8 @@ import torch
 from torch import nn
 
 from maas_jupyter.data import as_source, decode_preprocessing, encode_preprocessing, prepare
+from maas_jupyter.data.source import TableSource, TensorSource
+from maas_jupyter.data.table import fit_table
 from maas_jupyter.errors import InvalidInput
 from maas_jupyter.modules import run_module
 
@@ -226,3 +228,28 @@ def test_numbers_as_texts_and_numbers_too_alike_are_pointed_out():
     first, second = as_source(frame).notes
     assert "numbers as texts" in first
     assert "subtract its minimum" in second
+
+
+def test_a_table_is_encoded_in_the_memory_of_its_result():
+    import tracemalloc
+
+    rows, columns = 20_000, 40
+    numbers = {f"n{place}": np.random.default_rng(place).random(rows, dtype=np.float32) for place in range(columns)}
+    for more in ({}, {"kind": np.array(["a", "b"] * (rows // 2), dtype=object)}):
+        source = TableSource(columns={**numbers, **more})
+        preprocessing, _ = fit_table(source, "one-hot")
+        tracemalloc.start()
+        (tensor,) = preprocessing.tensors(source)
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        assert peak < 1.5 * tensor.numel() * 4
+
+
+def test_rows_are_compared_in_parts(monkeypatch):
+    from maas_jupyter.data import identity
+
+    X = np.arange(50, dtype=np.float32).reshape(25, 2)
+    monkeypatch.setattr(identity, "_ROWS_AT_ONCE", 4)
+    assert (
+        identity.shared_rows(TensorSource(inputs=(torch.tensor(X),)), TensorSource(inputs=(torch.tensor(X[3:9]),))) == 6
+    )

@@ -224,3 +224,38 @@ def test_an_mlflow_server_that_dies_in_the_middle_loses_nothing(tmp_path, own_ho
         assert files == {"training/environment.json", "training/best.safetensors"}
     finally:
         server.kill()
+
+
+def test_a_line_that_a_crash_cut_off_harms_no_later_one(registry, tmp_path):
+    run_id = registry.start_run("cut", {}, {})
+    folder = tmp_path / "runs" / run_id
+    outbox = Outbox(registry, run_id, folder)
+    outbox.add(_points("loss", [3, 2]))
+    with (folder / POINTS).open("ab") as file:
+        file.write(b'["loss",1.')
+    resumed = Outbox(registry, run_id, folder)
+    resumed.add(_points("after", [7]))
+    while resumed.send():
+        pass
+    resumed.close("FINISHED", [])
+    for line in (folder / POINTS).read_bytes().splitlines():
+        msgspec.json.decode(line)
+    assert _history(registry, run_id, "after") == [(0, 7.0)]
+    assert len(_history(registry, run_id, "loss")) == 2
+
+
+def test_an_interrupt_while_the_rest_is_sent_loses_neither_points_nor_the_end(registry, tmp_path, monkeypatch):
+    run_id = registry.start_run("torn", {}, {})
+    outbox = Outbox(registry, run_id, tmp_path / "runs" / run_id)
+    outbox.add(_points("loss", [3, 2]))
+
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Registry, "log_metrics", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            outbox.close("FINISHED", [])
+    assert send_unsent(tmp_path, registry) == [run_id]
+    assert registry.run(run_id).status == "finished"
+    assert len(_history(registry, run_id, "loss")) == 2

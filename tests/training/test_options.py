@@ -12,7 +12,7 @@ from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 import maas_jupyter
-from maas_jupyter.data import as_data
+from maas_jupyter.data import LoaderData, as_data
 from maas_jupyter.errors import InvalidInput, UsageError
 from maas_jupyter.runs import RunState
 from maas_jupyter.training import TrainingOptions, TrainingPlan, fit
@@ -284,3 +284,21 @@ def test_a_gpu_learns_in_every_precision(precision):
     assert plan.device.type == "cuda"
     assert state.metrics["val_accuracy"] > 0.95
     assert state.memory > 0
+
+
+def test_an_epoch_whose_metric_is_no_number_is_still_an_epoch_of_the_scheduler():
+    net = mlp(13, 3)
+    X, y = wine()
+    broken = X.copy()
+    broken[0, 0] = float("nan")
+    _, plan, rates = trained(
+        net,
+        (X, y),
+        val=LoaderData(TensorDataset(torch.tensor(broken), torch.tensor(y))),
+        epochs=3,
+        batch_size=178,
+        optimizer=lambda parameters: torch.optim.SGD(parameters, lr=1.0),
+        schedule=lambda optimizer: torch.optim.lr_scheduler.StepLR(optimizer, 1, gamma=0.5),
+    )
+    assert rates == [1.0, 0.5, 0.25]
+    assert plan.watched == "val_loss"

@@ -219,7 +219,7 @@ def test_another_optimizer_cannot_take_the_state(home):
 
 
 def test_what_is_no_run_is_said(own_home):
-    with pytest.raises(NotFound, match="No run on this machine"):
+    with pytest.raises(NotFound, match="No model was trained on this machine"):
         maas_jupyter.train(mlp(13, 3), data=wine(), resume="last")
     run = maas_jupyter.train(mlp(13, 3), data=wine(), epochs=1)
     with pytest.raises(NotFound, match="no run 'abc'"):
@@ -254,3 +254,34 @@ def test_tied_weights_are_kept_and_resumed(home):
     maas_jupyter.train(again, data=TensorDataset(*map(torch.tensor, wine())), resume=run, epochs=4)
     assert again[2].weight is again[0].weight
     assert torch.equal(whole[0].weight, again[0].weight)
+
+
+def test_another_metric_that_is_watched_is_not_compared_with_the_one_before(home):
+    # Losses far above 1, which no accuracy reaches.
+    X, y = wine()
+    net = mlp(13, 3)
+    first = maas_jupyter.train(net, data=(X, y), val=(X, y), epochs=1, lr=1e-9, class_weights=None)
+    first_best = first.state.best
+    assert first_best.metric == "val_loss"
+    assert first_best.value > 1
+    again = maas_jupyter.train(net, data=(X, y), val=(X, y), epochs=3, lr=0.01, resume=first, watch="val_accuracy")
+    assert again.state.best.metric == "val_accuracy"
+    assert again.state.best.epoch in (2, 3)
+    assert again.state.kept == again.state.best.epoch
+
+
+def test_steps_that_end_within_an_epoch_are_told_where_the_run_goes_on(home):
+    net = mlp(13, 3)
+    first = maas_jupyter.train(net, data=wine(), steps=5, batch_size=16, schedule="cosine")
+    again = maas_jupyter.train(net, data=wine(), resume=first, steps=30)
+    told = " ".join(again.state.notes)
+    assert "steps 30 instead of 5, which the schedule follows" in told
+    assert "epoch 1 ended early, with step 5" in told
+
+
+def test_last_is_the_training_that_ended_last(home):
+    net = mlp(13, 3)
+    older = maas_jupyter.train(net, data=wine(), epochs=1)
+    maas_jupyter.train(mlp(13, 3), data=wine(), epochs=1)
+    maas_jupyter.train(net, data=wine(), resume=older, epochs=2)
+    assert maas_jupyter.train(net, data=wine(), resume="last", epochs=3).run_id == older.run_id

@@ -96,3 +96,12 @@ def test_any_text_is_a_space_or_a_pointed_error(text):
         assert parse_space(text)
     except UsageError as error:
         assert "^" in error.message
+
+
+def test_no_point_of_a_grid_lies_beyond_its_range():
+    for low, high in [(0.1, 0.7), (1e-4, 3e-2), (0.003, 0.3), (1e-5, 0.9), (0.1, 0.3), (1.1, 3.3), (7e-4, 2.3)]:
+        for log in (False, True):
+            for points in (2, 3, 5):
+                values = Range("x", low, high, log).grid(points)
+                assert low <= min(values)
+                assert max(values) <= high

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -8,6 +9,7 @@ from IPython import get_ipython
 from models import mlp
 from run_states import RUN_ID, run_state
 
+from maas_jupyter.errors import UsageError
 from maas_jupyter.runs import Best, Curve, RunState
 from maas_jupyter.training import Run
 from maas_jupyter.widgets import surface
@@ -44,7 +46,7 @@ def test_progress_throughput_time_left_device_memory_metrics_and_best_are_shown(
     (shown,) = pictures(cell)
     for text in ("epoch 4 of 5", "step 7 of 20", "1,234 rows/s", "95.0 s left", "cpu, 512.0 MB", "val_accuracy 0.8502"):
         assert text in shown["text/plain"]
-    assert "best epoch 2: val_loss" in shown["text/html"]
+    assert "best epoch 2 of 3: val_loss" in shown["text/html"]
     assert "width:67.0%" in shown["text/html"]
     assert "data:image/svg+xml;base64," in shown["text/html"]
 
@@ -67,7 +69,9 @@ def test_what_stays_is_static_and_the_button_is_gone(cell):
     view.update(run_state(), final=True)
     button, first, gone, last = cell
     assert f"runs/{RUN_ID}/stop" in button["data"]["text/html"]
-    assert gone["data"] == {}
+    # An output without data is no output of a notebook.
+    assert gone["data"]["text/plain"] == f"%maas attach {RUN_ID[:8]}"
+    assert "<button" not in gone["data"]["text/html"]
     assert gone["transient"] == button["transient"]
     assert last["transient"] == first["transient"] != button["transient"]
     for forbidden in ("<script", "<button", "onclick", "widget"):
@@ -147,5 +151,26 @@ def test_a_terminal_gets_a_line(capsys):
     view.update(run_state(), final=True)
     assert capsys.readouterr().err.splitlines() == [
         "digits finished · epoch 5 of 5 · 12.5 s · cpu · loss 0.0135 · accuracy 0.9933 · val_loss 0.5135 · "
-        "val_accuracy 0.8933 · best epoch 4: val_loss 0.1366"
+        "val_accuracy 0.8933 · best epoch 4 of 5: val_loss 0.1366"
     ]
+
+
+def test_a_new_kernel_is_told_that_it_prepares(cell, monkeypatch):
+    monkeypatch.delitem(sys.modules, "mlflow", raising=False)
+    view = TrainingView("digits")
+    with view.preparing():
+        assert "digits: preparing" in cell[-1]["data"]["text/plain"]
+    view.update(run_state(), final=True)
+    assert "digits finished" in cell[-1]["data"]["text/plain"]
+    assert cell[-1]["transient"] == cell[0]["transient"]
+    with pytest.raises(UsageError), TrainingView("wrong").preparing():
+        raise UsageError("No.")
+    assert "wrong: not started" in cell[-1]["data"]["text/plain"]
+
+
+def test_a_search_counts_trials(cell):
+    state = run_state(done=3, epochs=20, status="training", verb="tune", seconds=5.0)
+    TrainingView("lr").update(state)
+    (shown,) = pictures(cell)
+    assert "lr searching · trial 4 of 20" in shown["text/plain"]
+    assert "best trial 2: val_loss" in shown["text/html"]

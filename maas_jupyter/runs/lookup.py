@@ -1,0 +1,58 @@
+"""Which run of this machine is meant."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from maas_jupyter.errors import BundleError, UsageError
+from maas_jupyter.runs.folder import RunFolder, run_folders
+from maas_jupyter.runs.state import RunState
+
+LAST = "last"
+#: Folders that changed last, among which the last run is.
+_RECENT = 20
+
+
+def last_run(home: Path, *, verb: str | None = None) -> RunFolder | None:
+    """Return the last run: of those under way the one that began last, else the one that ended last.
+
+    Parameters
+    ----------
+    home : Path
+        The home (`MaasConfig.home_path`).
+    verb : str, optional
+        Only runs of this verb, such as ``train``.
+    """
+    found: list[tuple[bool, float, RunFolder]] = []
+    for folder in run_folders(home):
+        state = _state(folder)
+        if state is not None and verb in (None, state.verb):
+            active = state.status == "training"
+            found.append((active, state.started if active else state.updated or state.started, folder))
+            if len(found) == _RECENT:
+                break
+    return max(found, key=lambda each: each[:2])[2] if found else None
+
+
+def beginning_with(word: str, known: Iterable[str]) -> str | None:
+    """Return the id that is meant by its beginning; None where none begins so.
+
+    Raises
+    ------
+    UsageError
+        If several do.
+    """
+    found = [run_id for run_id in known if run_id.startswith(word.lower())]
+    if len(found) > 1 and word not in found:
+        listed = ", ".join(run_id[: max(12, len(word) + 4)] for run_id in found[:8])
+        raise UsageError(f"{len(found)} runs begin with '{word}'.", hint=f"Give more of the id: {listed}.")
+    return word if word in found else (found[0] if found else None)
+
+
+def _state(folder: RunFolder) -> RunState | None:
+    try:
+        return folder.read()
+    except BundleError:
+        # A damaged file must not hide the others.
+        return None
