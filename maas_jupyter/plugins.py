@@ -27,12 +27,37 @@ BUILTIN: dict[str, dict[str, Plugin]] = {
     },
     "runtime": {
         "onnx": Plugin("maas_jupyter.serving.runtimes.onnx:OnnxRuntime", "pip install onnxruntime"),
+        "openvino": Plugin(
+            "maas_jupyter.serving.runtimes.openvino:OpenVinoRuntime", "pip install 'maas-jupyter[openvino]'"
+        ),
     },
     "optimizer": {
-        "dynamic-int8": Plugin("maas_jupyter.optimization.quantize:DynamicInt8", "pip install onnx onnxruntime"),
-        "dynamic-int8-conv": Plugin(
-            "maas_jupyter.optimization.quantize:DynamicInt8WithConvolutions", "pip install onnx onnxruntime"
+        **{
+            name: Plugin(f"maas_jupyter.optimization.quantize:{method}", "pip install onnx onnxruntime")
+            for name, method in (
+                ("fused", "Fused"),
+                ("dynamic-int8", "DynamicInt8"),
+                ("dynamic-int8-conv", "DynamicInt8WithConvolutions"),
+                ("static-int8", "StaticInt8"),
+                ("static-int8-entropy", "StaticInt8Entropy"),
+                ("static-int8-percentile", "StaticInt8Percentile"),
+                ("weight-int8", "WeightInt8"),
+                ("weight-int4", "WeightInt4"),
+            )
+        },
+        **{
+            name: Plugin(f"maas_jupyter.optimization.openvino:{method}", "pip install 'maas-jupyter[openvino]'")
+            for name, method in (
+                ("openvino", "OpenVino"),
+                ("openvino-bf16", "OpenVinoBf16"),
+                ("openvino-int8", "OpenVinoInt8"),
+            )
+        },
+        "magnitude-pruning": Plugin("maas_jupyter.optimization.prune:MagnitudePruning"),
+        "structured-pruning": Plugin(
+            "maas_jupyter.optimization.prune:StructuredPruning", "pip install 'maas-jupyter[prune]'"
         ),
+        "distillation": Plugin("maas_jupyter.optimization.distil:Distillation"),
     },
     "explainer": {
         name: Plugin(f"maas_jupyter.explanation.methods:{name}", "pip install 'maas-jupyter[explain]'")
@@ -46,6 +71,7 @@ BUILTIN: dict[str, dict[str, Plugin]] = {
         "Verdict": Plugin("maas_jupyter.widgets.evaluation:render_verdict"),
         "PairedComparison": Plugin("maas_jupyter.widgets.paired:render"),
         "Explanation": Plugin("maas_jupyter.widgets.explanation:render"),
+        "Exported": Plugin("maas_jupyter.widgets.export:render"),
         "Comparison": Plugin("maas_jupyter.widgets.comparison:render"),
         "ModelVersion": Plugin("maas_jupyter.widgets.registry:render_version"),
         "ModelList": Plugin("maas_jupyter.widgets.registry:render_models"),

@@ -5,10 +5,12 @@ nothing heavy; each verb imports what it needs.
 """
 
 from maas_jupyter.api import subjects
+from maas_jupyter.api.compression import distil, prune
 from maas_jupyter.api.connections import connect, disconnect, serve, targets
 from maas_jupyter.api.evaluation import compare, evaluate
 from maas_jupyter.api.explanation import explain
-from maas_jupyter.api.optimization import quantize
+from maas_jupyter.api.export import export
+from maas_jupyter.api.optimization import optimize, quantize
 from maas_jupyter.api.registry import alias, models, register
 from maas_jupyter.api.runs import attach, interrupt, runs
 from maas_jupyter.api.serving import (
@@ -20,6 +22,7 @@ from maas_jupyter.api.serving import (
     promote,
     publish,
     rollback,
+    start,
     stop,
     unpublish,
 )
@@ -33,7 +36,11 @@ VERBS = (
     evaluate,
     compare,
     explain,
+    export,
     quantize,
+    prune,
+    distil,
+    optimize,
     register,
     alias,
     models,
@@ -49,6 +56,7 @@ VERBS = (
     endpoints,
     metrics,
     logs,
+    start,
     stop,
     connect,
     disconnect,

@@ -1,38 +1,57 @@
-"""Optimising: ``quantize``."""
+"""Optimising: ``quantize`` and ``optimize``."""
 
 from __future__ import annotations
 
-import tempfile
-from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated, Any
 
-from maas_jupyter import plugins
-from maas_jupyter.api.progress import progress
+from maas_jupyter.api.candidates import Asked, compared
 from maas_jupyter.api.subjects import open_registry, to_version
-from maas_jupyter.arguments import DataArgument, ReferenceArgument
+from maas_jupyter.arguments import DataArgument, Kind, ReferenceArgument
+from maas_jupyter.errors import InvalidInput, UsageError
 
 if TYPE_CHECKING:
     from maas_jupyter.optimization import Comparison
 
 
 def quantize(
-    model: ReferenceArgument, *, data: DataArgument, max_drop: float = 0.01, method: tuple[str, ...] = ()
+    model: ReferenceArgument,
+    *,
+    data: DataArgument,
+    target: tuple[str, ...] = (),
+    text: str | None = None,
+    calibrate: DataArgument = None,
+    max_drop: float = 0.01,
+    require: tuple[str, ...] = (),
+    method: Annotated[tuple[Any, ...], Kind.NAME_OR_OBJECT] = (),
+    source: Annotated[str | None, Kind.SOURCE] = None,
 ) -> Comparison:
-    """Quantize a registered model to int8 and compare the candidates with it.
+    """Quantize a registered model and compare the candidates with it.
 
-    Size, speed, quality and numbers are measured side by side. The winner is registered as a new version; a candidate
-    that is slower or worse is shown as such and is not registered.
+    Size, memory, speed, quality and numbers are measured side by side, each candidate in a process of its own. The
+    winner is registered as a new version; a candidate that is slower or worse is shown as such and is not registered.
 
     Parameters
     ----------
     model : str, Run or ModelVersion
         What to quantize.
-    data : (X, y), Dataset or DataLoader
-        Rows with targets, for the metric and the numeric difference.
+    data : (X, y), DataFrame, texts, images, Dataset, DataLoader or path
+        Rows with targets, which candidates are judged by.
+    target : str
+        What a candidate has to reach, such as p95<5ms, size<10MB, memory<200MB or rows/s>1000; may be repeated. Of a
+        table also the column to predict.
+    text : str
+        The column with the texts, where the data is a table.
+    calibrate : the same as data, targets not needed
+        Rows that ranges of activations are taken from; the run's training rows, else those of data, by default.
     max_drop : float
         How much accuracy (R2 for regression) a candidate may lose.
-    method : str
-        Only this one; may be repeated. All that apply by default: dynamic-int8, dynamic-int8-conv.
+    require : str
+        A gate that it has to pass, such as recall[malignant]>=0.95; may be repeated.
+    method : str, class or Optimizer
+        Only this one; may be repeated. All that apply by default. Methods of one's own are classes like
+        maas_jupyter.optimization.Optimizer.
+    source : str
+        Code that is kept with the comparison.
 
     Returns
     -------
@@ -42,48 +61,90 @@ def quantize(
     ------
     NotFound
         If there is no such model or method.
+    InvalidInput
+        If it is quantized already, or the data does not fit it.
+    UsageError
+        If a target or a gate cannot be read.
     """
-    from maas_jupyter.data import as_data
-    from maas_jupyter.optimization import compare
-    from maas_jupyter.optimization.comparison import registered
-    from maas_jupyter.registry.tracking import Tracker
+    from maas_jupyter.optimization import find_optimizers
 
-    rows = as_data(data, name="data")
+    asked = Asked.read(data, target, text, calibrate, max_drop, require, source)
     registry = open_registry()
     version = to_version(model, registry)
-    with progress(f"quantize {version.reference}") as step, tempfile.TemporaryDirectory(prefix="maas-") as scratch:
-        step("fetching the bundle")
-        original = registry.fetch(version)
-        comparison, winner = compare(
-            original,
-            rows,
-            list(method or plugins.BUILTIN["optimizer"]),
-            Path(scratch),
-            subject=version.reference,
-            max_drop=max_drop,
-            on_step=step,
-        )
-        step("keeping the comparison")
-        params = {"model": version.reference, "max_drop": max_drop, "rows": comparison.rows}
-        tracker = Tracker(registry, f"quantize {version.reference}", params, {"maas.verb": "quantize"})
-        try:
-            report = Path(scratch) / "comparison"
-            report.mkdir()
-            (report / "comparison.txt").write_text(f"{comparison!r}\n", encoding="utf-8")
-            tracker.log_files(report, "comparison")
-            if winner is not None:
-                step("registering the winner")
-                made = registry.register(
-                    version.name,
-                    winner,
-                    run_id=tracker.run_id,
-                    metrics=winner.manifest.measurements,
-                    parent=version.reference,
-                )
-                comparison = registered(comparison, made)
-                tracker.log(winner.manifest.measurements, step=0)
-        except BaseException:
-            tracker.end("FAILED")
-            raise
-        tracker.end("FINISHED")
-    return comparison
+    if version.precision != "fp32":
+        origin = f"Quantize {version.parent}, which it was made from." if version.parent else "Name one in fp32."
+        raise InvalidInput(f"{version.reference} is {version.precision} already.", hint=origin)
+    return compared("quantize", model, version, registry, asked, lambda: find_optimizers({"quantize"}, _chosen(method)))
+
+
+def optimize(
+    model: ReferenceArgument,
+    *,
+    data: DataArgument,
+    target: tuple[str, ...] = (),
+    text: str | None = None,
+    calibrate: DataArgument = None,
+    max_drop: float = 0.01,
+    require: tuple[str, ...] = (),
+    budget: float = 300.0,
+    method: Annotated[tuple[Any, ...], Kind.NAME_OR_OBJECT] = (),
+    source: Annotated[str | None, Kind.SOURCE] = None,
+) -> Comparison:
+    """Try whatever may make a model smaller or faster, and take the best of what keeps its quality.
+
+    Methods that apply to this model on this machine are tried within a time budget, the cheap ones first; of a run
+    also those that train (pruning, distillation), and what they make is quantized too. The winner is registered as a
+    new version with its parent, its measurements, and the code that repeats the comparison.
+
+    Parameters
+    ----------
+    model : str, Run or ModelVersion
+        What to optimise; a run of this notebook brings its torch module and its training rows.
+    data : (X, y), DataFrame, texts, images, Dataset, DataLoader or path
+        Rows with targets, which candidates are judged by.
+    target : str
+        What a candidate has to reach, such as p95<5ms, size<10MB, memory<200MB or rows/s>1000; may be repeated. Of a
+        table also the column to predict.
+    text : str
+        The column with the texts, where the data is a table.
+    calibrate : the same as data, targets not needed
+        Rows that ranges of activations are taken from; the run's training rows, else those of data, by default.
+    max_drop : float
+        How much accuracy (R2 for regression) a candidate may lose.
+    require : str
+        A gate that it has to pass, such as recall[malignant]>=0.95; may be repeated.
+    budget : float
+        Seconds; a method that would not fit into what is left of them is not tried.
+    method : str, class or Optimizer
+        Only this one; may be repeated. Methods of one's own are classes like maas_jupyter.optimization.Optimizer.
+    source : str
+        Code that is kept with the comparison.
+
+    Returns
+    -------
+    Comparison
+
+    Raises
+    ------
+    NotFound
+        If there is no such model or method.
+    InvalidInput
+        If the data does not fit the model.
+    UsageError
+        If a target or a gate cannot be read.
+    """
+    from maas_jupyter.optimization import find_optimizers
+
+    if not budget > 0:
+        raise UsageError(f"--budget is {budget:g}.", hint="Give seconds above 0, such as --budget 120.")
+    asked = Asked.read(data, target, text, calibrate, max_drop, require, source, budget)
+    registry = open_registry()
+    families = {"quantize", "prune", "distil", "other"}
+    version = to_version(model, registry)
+    return compared(
+        "optimize", model, version, registry, asked, lambda: find_optimizers(families, _chosen(method)), combine=True
+    )
+
+
+def _chosen(method: Any) -> list[Any]:
+    return list(method) if isinstance(method, tuple | list) else [method]

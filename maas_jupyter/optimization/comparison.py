@@ -1,61 +1,37 @@
-"""Candidates, what was measured of them, and the verdicts."""
+"""Candidates and what came of them."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
+from maas_jupyter.optimization.measurement import Measurement
 from maas_jupyter.plugins import Displayed
 from maas_jupyter.registry import ModelVersion
 
-Verdict = Literal["original", "winner", "good", "slower", "worse", "no gain", "failed"]
-
-#: Medians nearer than this share are the same speed: what repeats of one model differ by on a busy machine.
-NOISE = 0.05
-
-
-@dataclass(frozen=True)
-class Measurement:
-    """What was measured of one candidate.
-
-    Attributes
-    ----------
-    size : int
-        Bytes of the bundle.
-    p50_ms, p95_ms : float
-        Milliseconds for one row.
-    rows_per_second : float
-        At the batch size of the comparison.
-    metric : float
-        The comparison's metric, on all its rows.
-    max_difference : float
-        Largest absolute difference of an output number from the original's, on the same rows.
-    agreement : float
-        Share of the rows with the same predicted class; for regression, of outputs within tolerance.
-    """
-
-    size: int
-    p50_ms: float
-    p95_ms: float
-    rows_per_second: float
-    metric: float
-    max_difference: float
-    agreement: float
-
-    def as_metrics(self, metric_name: str) -> dict[str, float]:
-        """Return the numbers that are kept with a registered version."""
-        return {
-            metric_name: self.metric,
-            "p50_ms": self.p50_ms,
-            "rows_per_second": self.rows_per_second,
-            "max_difference": self.max_difference,
-            "agreement": self.agreement,
-        }
+#: ``worse``: it loses more of the metric than allowed, or fails a gate. ``misses``: it does not reach a target.
+#: ``skipped``: the time was used up before it was tried.
+Verdict = Literal["original", "winner", "good", "slower", "worse", "misses", "no gain", "failed", "skipped"]
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """One row of a comparison: a method, its measurement (None if it failed), its verdict and why."""
+    """One row of a comparison.
+
+    Attributes
+    ----------
+    method : str
+        Name of the method, or of several joined with ``+``.
+    description : str
+        What was done, in words.
+    precision : str
+        Of the variant; empty where there is none.
+    measured : Measurement or None
+        None where it failed or was not tried.
+    verdict : Verdict
+    reason : str
+        Why.
+    """
 
     method: str
     description: str
@@ -77,10 +53,24 @@ class Comparison(Displayed):
         ``accuracy`` or ``r2``.
     max_drop : float
         How much of the metric a candidate may lose.
-    rows, batch_size : int
-        Rows that the metric was measured on; batch size for rows per second.
+    targets : list of str
+        What size and speed a candidate has to reach.
+    gates : list of str
+        What its metrics have to reach.
+    rows : int
+        Rows that the metric was measured on.
+    threads : int
+        Threads of one run.
     candidates : list of Candidate
         The original first.
+    closest : str
+        The candidate that came nearest to what was asked for, where none reached it.
+    interrupted : bool
+        Whether it was stopped; the rows that were finished are kept.
+    notes : list of str
+        What else is worth knowing.
+    command : str
+        What repeats it.
     version : ModelVersion or None
         The registered winner.
     """
@@ -88,10 +78,23 @@ class Comparison(Displayed):
     subject: str
     metric_name: str
     max_drop: float
+    targets: list[str]
+    gates: list[str]
     rows: int
-    batch_size: int
+    threads: int
     candidates: list[Candidate] = field(default_factory=list)
+    closest: str = ""
+    interrupted: bool = False
+    notes: list[str] = field(default_factory=list)
+    command: str = ""
     version: ModelVersion | None = None
+
+    @property
+    def original(self) -> Measurement:
+        """What was measured of the original."""
+        measured = self.candidates[0].measured
+        assert measured is not None
+        return measured
 
     @property
     def winner(self) -> Candidate | None:
@@ -99,63 +102,70 @@ class Comparison(Displayed):
         return next((candidate for candidate in self.candidates if candidate.verdict == "winner"), None)
 
     @property
+    def front(self) -> list[Candidate]:
+        """The Pareto front: those that no other one beats in both the metric and p50, the fastest first."""
+        timed = [each for each in self.candidates if each.measured is not None and each.measured.speed is not None]
+        timed.sort(key=lambda each: (_p50(each), -_metric(each)))
+        front: list[Candidate] = []
+        for candidate in timed:
+            if not front or _metric(candidate) > _metric(front[-1]):
+                front.append(candidate)
+        return front
+
+    @property
     def conclusion(self) -> str:
         """One sentence: what came out and what to do."""
-        if self.version is not None:
-            return (
-                f"{self.winner.method if self.winner else 'The candidate'} is registered as {self.version.reference}."
-            )
+        if self.version is not None and self.winner is not None:
+            return f"{self.winner.method} is registered as {self.version.reference}: {self.winner.reason}."
+        if self.interrupted:
+            return "Interrupted: what was finished is shown, and nothing was registered."
         if len(self.candidates) == 1:
-            return f"{self.subject} has nothing that these methods could quantize."
-        return f"No candidate is better than {self.subject}; nothing was registered."
+            return f"{self.subject} has nothing that these methods could do."
+        if self.winner is not None:
+            return f"{self.winner.method} is the best one: {self.winner.reason}."
+        closest = f" The closest is {self.closest}." if self.closest else ""
+        asked = " and keeps all that was asked for" if self.targets or self.gates else ""
+        return f"No candidate is better than {self.subject}{asked}; nothing was registered.{closest}"
 
     def __repr__(self) -> str:
-        header = f"{'':20}{'size kB':>9}{'p50 ms':>9}{'rows/s':>10}{self.metric_name:>10}{'change':>9}{'max diff':>10}"
+        width = max(len(candidate.method) for candidate in self.candidates)
+        header = (
+            f"{'':<{width}}{'size kB':>10}{'mem MB':>8}{'p50 ms':>9}{'p95 ms':>9}{'±':>5}{'rows/s':>10}{'at':>4}"
+            f"{self.metric_name:>10}{'change':>9}{'max diff':>10}{'agree':>8}"
+        )
         lines = [f"{header}  verdict"]
         for candidate in self.candidates:
-            measured = candidate.measured
             verdict = f"{candidate.verdict}: {candidate.reason}" if candidate.reason else candidate.verdict
-            if measured is None:
-                lines.append(f"{candidate.method:<20}{'':57}  {verdict}")
-                continue
-            numbers = (
-                f"{measured.size / 1000:9,.1f}{measured.p50_ms:9.3f}{measured.rows_per_second:10,.0f}"
-                f"{measured.metric:10.4f}{self.change(candidate):+9.4f}{measured.max_difference:10.2g}"
-            )
-            lines.append(f"{candidate.method:<20}{numbers}  {verdict}")
-        return "\n".join([*lines, self.conclusion])
+            lines.append(f"{candidate.method:<{width}}{_numbers(candidate.measured)}  {verdict}")
+        return "\n".join([*lines, *(f"note: {note}" for note in self.notes), self.conclusion])
 
-    def change(self, candidate: Candidate) -> float:
-        """Return the candidate's metric less the original's."""
-        original = self.candidates[0].measured
-        assert original is not None
-        return candidate.measured.metric - original.metric if candidate.measured else float("nan")
+    def registered(self, version: ModelVersion) -> Comparison:
+        """Return the comparison with the version that its winner became."""
+        return replace(self, version=version)
 
 
-def judge(original: Measurement, measured: Measurement, *, metric_name: str, max_drop: float) -> tuple[Verdict, str]:
-    """Decide what a candidate is worth, in words.
-
-    Returns
-    -------
-    verdict : {'good', 'slower', 'worse', 'no gain'}
-        ``worse``: it loses more of the metric than ``max_drop``. ``slower``: its p50 is above the original's by more
-        than the noise. ``good``: it is smaller or faster. ``no gain``: it is neither.
-    reason : str
-    """
-    drop = original.metric - measured.metric
-    speed = original.p50_ms / measured.p50_ms
-    size = original.size / measured.size
-    pace = f"{speed:.2f}x faster" if speed >= 1 else f"{1 / speed:.2f}x slower"
-    bulk = f"{size:.1f}x smaller" if size >= 1 else f"{1 / size:.1f}x larger"
-    if not drop <= max_drop:
-        return "worse", f"{metric_name} falls by {drop:.4f}, allowed is {max_drop:g}"
-    if speed < 1 - NOISE:
-        return "slower", f"{bulk}, {pace}"
-    if size > 1 + NOISE or speed > 1 + NOISE:
-        return "good", f"{bulk}, {pace}"
-    return "no gain", f"neither smaller nor faster ({pace})"
+def _p50(candidate: Candidate) -> float:
+    assert candidate.measured is not None
+    assert candidate.measured.speed is not None
+    return candidate.measured.speed.p50_ms
 
 
-def registered(comparison: Comparison, version: ModelVersion) -> Comparison:
-    """Return the comparison with the version that its winner became."""
-    return replace(comparison, version=version)
+def _metric(candidate: Candidate) -> float:
+    assert candidate.measured is not None
+    return candidate.measured.quality.metric
+
+
+def _numbers(measured: Measurement | None) -> str:
+    if measured is None:
+        return " " * 92
+    quality, speed = measured.quality, measured.speed
+    timed = " " * 37
+    if speed is not None:
+        timed = (
+            f"{speed.p50_ms:9.3f}{speed.p95_ms:9.3f}{speed.spread:5.0%}{speed.rows_per_second:10,.0f}"
+            f"{speed.batch_size:4d}"
+        )
+    return (
+        f"{measured.size / 1000:10,.1f}{measured.memory / 1e6:8,.1f}{timed}{quality.metric:10.4f}"
+        f"{quality.change:+9.4f}{quality.max_difference:10.2g}{quality.agreement:8.1%}"
+    )

@@ -11,6 +11,7 @@ one that takes PNG and JPEG files, `package_table` one that takes the columns of
     )
 """
 
+from maas_jupyter.packaging.exported import Exported, check_target, export_bundle, export_module, target_of
 from maas_jupyter.packaging.image import package_images
 from maas_jupyter.packaging.package import Packaged, package
 from maas_jupyter.packaging.prepared import package_prepared
@@ -21,12 +22,17 @@ from maas_jupyter.pretrained import Logits, MeanPooling
 
 __all__ = [
     "Agreement",
+    "Exported",
     "Logits",
     "MeanPooling",
     "Packaged",
+    "check_target",
+    "export_bundle",
+    "export_module",
     "package",
     "package_images",
     "package_prepared",
     "package_table",
     "package_text",
+    "target_of",
 ]

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 from torch import Tensor, nn
 
 from maas_jupyter._version import __version__
@@ -17,7 +16,8 @@ from maas_jupyter.data import Batch
 from maas_jupyter.errors import Conflict, ExportError, InvalidInput, MaasError
 from maas_jupyter.modules import run_module
 from maas_jupyter.packaging import export, head
-from maas_jupyter.packaging.validate import Agreement, require_agreement, require_close
+from maas_jupyter.packaging.formats import checked_graph
+from maas_jupyter.packaging.validate import Agreement, require_close
 from maas_jupyter.schema import DATATYPES, MANIFEST_NAME, ImageInput, Manifest, Signature, Task, TensorSpec, TextInput
 from maas_jupyter.serving.servable import Servable
 
@@ -139,12 +139,22 @@ def empty_folder(folder: Path | str) -> Path:
 
 def package_rows(model: nn.Module, rows: Rows, folder: Path, *, task: Task, labels: list[str | int] | None) -> Packaged:
     """Make a bundle, in a folder that `empty_folder` has checked, of a module and of rows in both forms."""
-    graph = export.export_onnx(model, rows.tensors, names=rows.names, axes=rows.axes)
+    made = [each for each in (folder, *folder.parents) if not each.exists()]
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / MODEL_FILE
+    try:
+        return _packaged(model, rows, path, task, labels)
+    except BaseException:
+        for name in (MODEL_FILE, export.weights_name(path), MANIFEST_NAME, *rows.files):
+            (folder / name).unlink(missing_ok=True)
+        for each in made:
+            each.rmdir()
+        raise
+
+
+def _packaged(model: nn.Module, rows: Rows, path: Path, task: Task, labels: list[str | int] | None) -> Packaged:
     reference = run_module(model, Batch(rows.tensors, None)).cpu()
-    if reference.dtype == torch.bfloat16:
-        raise ExportError("A model in bfloat16 cannot be served.", hint="Register model.float() instead.")
-    arrays = {name: tensor.cpu().numpy() for name, tensor in zip(rows.names, rows.tensors, strict=True)}
-    agreement = require_agreement(graph, arrays, reference.numpy())
+    graph, agreement = checked_graph(model, rows.tensors, rows.names, rows.axes, path, task=task)
     if rows.front is not None:
         rows.front(graph)
     if task == "classification":
@@ -164,20 +174,11 @@ def package_rows(model: nn.Module, rows: Rows, folder: Path, *, task: Task, labe
         preprocessing=dict(rows.preprocessing),
         created_by=f"maas-jupyter {__version__}",
     )
-    made = [each for each in (folder, *folder.parents) if not each.exists()]
-    folder.mkdir(parents=True, exist_ok=True)
-    try:
-        export.save(graph, folder / MODEL_FILE)
-        for name, content in rows.files.items():
-            (folder / name).write_text(content, encoding="utf-8")
-        bundle = Bundle.seal(folder, manifest, [MODEL_FILE, *rows.files])
-        _require_that_it_serves(bundle, rows.sent, expected.numpy())
-    except BaseException:
-        for name in (MODEL_FILE, MANIFEST_NAME, *rows.files):
-            (folder / name).unlink(missing_ok=True)
-        for each in made:
-            each.rmdir()
-        raise
+    written = export.save(graph, path)
+    for name, content in rows.files.items():
+        (path.parent / name).write_text(content, encoding="utf-8")
+    bundle = Bundle.seal(path.parent, manifest, [*written, *rows.files])
+    _require_that_it_serves(bundle, rows.sent, expected.numpy())
     return Packaged(bundle, agreement)
 
 

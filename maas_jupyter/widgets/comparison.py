@@ -5,50 +5,78 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from maas_jupyter.widgets import html
+from maas_jupyter.widgets.pareto import pareto_image
 
 if TYPE_CHECKING:
     from maas_jupyter.optimization import Candidate, Comparison
 
-_TONES = {"winner": "good", "good": "good", "original": "plain", "no gain": "plain", "slower": "warn"}
+_TONES = {
+    "winner": "good",
+    "good": "good",
+    "original": "plain",
+    "no gain": "plain",
+    "skipped": "plain",
+    "slower": "warn",
+    "misses": "warn",
+}
+#: Columns of numbers.
+_NUMBERS = 6
 
 
 def render(comparison: Comparison) -> dict[str, Any]:
-    """Draw one row for each candidate, the original first."""
-    headers = [
-        "candidate",
-        "size",
-        "p50",
-        f"rows/s at {comparison.batch_size}",
-        comparison.metric_name,
-        "change",
-        "max diff",
-        "agreement",
-        "verdict",
-        "",
+    """Draw one row for each candidate, the original first, and the Pareto front."""
+    name = comparison.metric_name
+    headers = ["candidate", "size", "one row", "rows/s", name, "change", "difference", "verdict", ""]
+    rows = [_row(candidate) for candidate in comparison.candidates]
+    markup = html.heading(f"{comparison.subject} and its candidates", _conditions(comparison))
+    markup += html.table(headers, rows, numbers=range(1, _NUMBERS + 1))
+    markup += f"<div><b>{html.text(comparison.conclusion)}</b></div>"
+    markup += "".join(f"<div>{html.text(note)}</div>" for note in comparison.notes)
+    markup += pareto_image(comparison)
+    return html.bundle(markup, repr(comparison))
+
+
+def _conditions(comparison: Comparison) -> str:
+    threads = "1 thread" if comparison.threads == 1 else f"{comparison.threads} threads"
+    parts = [
+        f"on {comparison.rows:,} rows, {threads}; {comparison.metric_name} may fall by {comparison.max_drop:g}",
+        *comparison.targets,
+        *comparison.gates,
     ]
-    rows = [_row(comparison, candidate) for candidate in comparison.candidates]
-    note = f"on {comparison.rows:,} rows; {comparison.metric_name} may fall by {comparison.max_drop:g}"
-    markup = html.heading(f"{comparison.subject} and its candidates", note)
-    markup += html.table(headers, rows, numbers=range(1, 8))
-    return html.bundle(f"{markup}<div><b>{html.text(comparison.conclusion)}</b></div>", repr(comparison))
+    return "; ".join(parts)
 
 
-def _row(comparison: Comparison, candidate: Candidate) -> list[str]:
+def _row(candidate: Candidate) -> list[str]:
     name = f'<span title="{html.text(candidate.description)}">{html.text(candidate.method)}</span>'
     verdict = html.badge(candidate.verdict, _TONES.get(candidate.verdict, "bad"))
     measured = candidate.measured
     if measured is None:
-        return [name, *[""] * 7, verdict, html.text(candidate.reason)]
-    original = candidate.verdict == "original"
+        return [name, *[""] * _NUMBERS, verdict, html.text(candidate.reason)]
+    quality, speed = measured.quality, measured.speed
+    timed = ["", ""]
+    if speed is not None:
+        timed = [
+            _two(f"{speed.p50_ms:.3f} ms ± {speed.spread:.0%}", f"p95 {speed.p95_ms:.3f} ms"),
+            _two(f"{speed.rows_per_second:,.0f}", f"in batches of {speed.batch_size}"),
+        ]
+    compared = ["", ""]
+    if candidate.verdict != "original":
+        span = quality.change_interval
+        compared = [
+            _two(f"{quality.change:+.4f}", f"[{span.low:+.3f}, {span.high:+.3f}]" if span else ""),
+            _two(f"≤ {quality.max_difference:.2g}", f"{quality.agreement:.1%} agree"),
+        ]
     return [
         name,
-        html.kilobytes(measured.size),
-        f"{measured.p50_ms:.3f} ms",
-        f"{measured.rows_per_second:,.0f}",
-        f"{measured.metric:.4f}",
-        "" if original else f"{comparison.change(candidate):+.4f}",
-        "" if original else f"{measured.max_difference:.2g}",
-        "" if original else f"{measured.agreement:.1%}",
+        _two(html.kilobytes(measured.size), f"{html.kilobytes(measured.memory)} in memory"),
+        *timed,
+        _two(f"{quality.metric:.4f}", str(quality.interval or "")),
+        *compared,
         verdict,
         html.text(candidate.reason),
     ]
+
+
+def _two(number: str, more: str) -> str:
+    """Return a number with what belongs to it below, so that a row fits into a cell's width."""
+    return f'{html.text(number)}<br><span style="opacity:.75;font-size:85%">{html.text(more)}</span>'

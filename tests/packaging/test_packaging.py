@@ -182,7 +182,7 @@ def test_a_model_with_several_outputs_is_refused(tmp_path):
         def forward(self, x):
             return x, x + 1
 
-    with pytest.raises(ExportError, match="exactly one output"):
+    with pytest.raises(InvalidInput, match="with tuple"):
         packaged(Two(), (torch.rand(8, 4),), tmp_path / "bundle")
 
 

@@ -14,9 +14,10 @@ from tokenizers import Tokenizer, models, pre_tokenizers, processors, trainers
 from torch import nn
 
 from maas_jupyter.bundle import Bundle
-from maas_jupyter.data import CategoryColumn, NumberColumn, TablePreprocessing
+from maas_jupyter.data import CategoryColumn, NumberColumn, TablePreprocessing, as_source
 from maas_jupyter.errors import ExportError, InvalidInput
 from maas_jupyter.evaluation.predict import loaded
+from maas_jupyter.optimization import Original
 from maas_jupyter.optimization.quantize import DynamicInt8
 from maas_jupyter.packaging import (
     Logits,
@@ -400,6 +401,12 @@ def test_rows_of_a_table_over_http(tmp_path):
         ):
             (mlflow,) = client.post("/invocations", json=body).json()["predictions"]
             assert mlflow["scores"] == pytest.approx(scores, abs=1e-5)
+        answers = [
+            client.post("/v1/models/table:predict", json={"instances": [{**row, "color": value}]}).json()
+            for value in (True, "True")
+        ]
+        assert answers[0] == answers[1]
+        assert client.post("/invocations", json={"dataframe_records": [{**row, "color": True}]}).is_success
         uneven = {"size": [1.5], "weight": [1], "color": ["red", "red"], "shape": ["square"]}
         answer = client.post("/v1/models/table:predict", json={"inputs": uneven})
         assert answer.status_code == 400
@@ -421,7 +428,9 @@ def test_a_module_without_a_task_answers_with_its_tensor(tmp_path):
 
 
 def test_a_quantized_text_bundle_keeps_its_tokenizer(text_bundle, tmp_path):
-    quantized = DynamicInt8().run(text_bundle, tmp_path)
+    rows = as_source(TEXTS, name="data")
+    original = Original("texts/1", text_bundle, rows, rows, None, 1, lambda step: None)
+    quantized = DynamicInt8().run(original, tmp_path)
     assert quantized.manifest.preprocessing == text_bundle.manifest.preprocessing
     assert set(quantized.manifest.files) == set(text_bundle.manifest.files)
     scores = Servable.load(quantized).run({"text": objects(TEXTS)})["scores"]

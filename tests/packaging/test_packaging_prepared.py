@@ -288,7 +288,10 @@ def test_a_table_is_an_ordinary_mlflow_model(tmp_path):
     for rows in (
         like.source.raw(),
         pd.DataFrame(like.source.raw()),
-        strangers().fillna({"city": ""}).astype({"member": str}),
+        strangers(),
+        strangers().set_index(pd.Index(range(7, 7 + len(strangers())))),
+        strangers().to_dict("records"),
+        {name: np.asarray(values, dtype=None) for name, values in strangers().items()},
     ):
         answer = model.predict(rows)
         np.testing.assert_allclose(np.asarray(answer["scores"].tolist()), expected(net, like), atol=1e-5)

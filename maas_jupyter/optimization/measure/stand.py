@@ -1,0 +1,147 @@
+"""A test stand: one candidate in a process of its own, so that what crashes there ends nothing else."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from multiprocessing import Pipe
+from multiprocessing.connection import Connection
+from types import TracebackType
+from typing import TypeVar
+
+import msgspec
+import numpy as np
+
+from maas_jupyter.bundle import Bundle
+from maas_jupyter.errors import BundleError
+from maas_jupyter.optimization.measure import messages
+from maas_jupyter.serving.environment import child_environment
+
+#: Seconds that a candidate may take to answer; one that takes longer hangs.
+PATIENCE = 300.0
+
+R = TypeVar("R", bound=msgspec.Struct)
+
+
+class Stand:
+    """Loads a bundle in a fresh process, as the model server does, and runs it there.
+
+    Parameters
+    ----------
+    bundle : Bundle
+        What is run.
+    threads : int
+        Of one run.
+
+    Attributes
+    ----------
+    memory : int
+        Bytes that loading the bundle added to its process.
+
+    Raises
+    ------
+    BundleError
+        If it cannot be loaded, or the process crashes or hangs; as all methods.
+    """
+
+    def __init__(self, bundle: Bundle, threads: int) -> None:
+        self.bundle = bundle
+        self._connection, theirs = Pipe()
+        try:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "maas_jupyter.optimization.measure.process", str(theirs.fileno())],
+                pass_fds=[theirs.fileno()],
+                env={**child_environment(), "OMP_NUM_THREADS": str(threads)},
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.PIPE,
+                # An interrupt is for the notebook: it ends the stand by closing it.
+                start_new_session=True,
+            )
+        finally:
+            theirs.close()
+        try:
+            self.memory = self._ask(messages.Load(str(bundle.folder), bundle.digest, threads), messages.Loaded).memory
+        except BaseException:
+            self.close()
+            raise
+
+    def __enter__(self) -> Stand:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the process."""
+        self._connection.close()
+        self._process.kill()
+        self._process.wait()
+        if self._process.stderr is not None:
+            self._process.stderr.close()
+
+    def run(self, inputs: dict[str, np.ndarray], output: str) -> np.ndarray:
+        """Compute one output.
+
+        Parameters
+        ----------
+        inputs : dict of str to ndarray
+            As the signature says.
+        output : str
+            Its name.
+        """
+        return self._ask(messages.Run(_tensors(inputs), output), messages.Answer).output.array()
+
+    def hold(self, inputs: dict[str, np.ndarray]) -> None:
+        """Keep rows to be timed with; as `run`."""
+        self._ask(messages.Hold(_tensors(inputs)), messages.Held)
+
+    def time(self, rows: int, seconds: float) -> np.ndarray:
+        """Run so many of the held rows again and again.
+
+        Parameters
+        ----------
+        rows : int
+            Of one run.
+        seconds : float
+            For how long; at least three runs.
+
+        Returns
+        -------
+        ndarray of float64, shape (runs,)
+            Seconds of each run.
+        """
+        return np.array(self._ask(messages.Time(rows, seconds), messages.Times).seconds)
+
+    def _ask(self, request: messages.Request, expected: type[R]) -> R:
+        connection: Connection = self._connection
+        try:
+            connection.send_bytes(msgspec.msgpack.encode(request))
+            if not connection.poll(PATIENCE):
+                raise BundleError(f"It did not answer within {PATIENCE:.0f} s and was ended.")
+            reply = msgspec.msgpack.decode(connection.recv_bytes(), type=messages.Reply)
+        except (EOFError, OSError) as error:
+            raise BundleError(f"Its process {self._end()}.", hint="The other candidates are not touched.") from error
+        if isinstance(reply, messages.Failed):
+            raise BundleError(reply.message, hint=reply.hint)
+        assert isinstance(reply, expected)
+        return reply
+
+    def _end(self) -> str:
+        """Say how the process ended."""
+        code = self._process.wait()
+        assert self._process.stderr is not None
+        os.set_blocking(self._process.stderr.fileno(), False)
+        said = (self._process.stderr.read() or b"").decode(errors="replace").strip().splitlines()
+        last = f": {said[-1][:200]}" if said else ""
+        if code < 0:
+            return f"crashed with {signal.Signals(-code).name}{last}"
+        return f"ended with status {code}{last}"
+
+
+def _tensors(inputs: dict[str, np.ndarray]) -> dict[str, messages.Tensor]:
+    return {name: messages.Tensor.of(array) for name, array in inputs.items()}
