@@ -36,6 +36,12 @@ class Kind(Enum):
     SOURCE = "source"
 
 
+class Quoted(str):
+    """A word of a line that was in quotation marks: a text, where it is no expression."""
+
+    __slots__ = ()
+
+
 _typed: ContextVar[str] = ContextVar("maas_typed", default="")
 
 

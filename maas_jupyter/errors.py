@@ -136,11 +136,14 @@ def nearest(name: str, known: Iterable[str], *, what: str, otherwise: str) -> st
     str
         ``Did you mean 'digits'?`` where something is near, else the existing names. Among very many none is near.
     """
-    names = list(dict.fromkeys(known))
+    # Mere numbers come last: among columns they say the least.
+    names = sorted(dict.fromkeys(known), key=str.isdigit)
     if len(names) > _MOST_COMPARED:
         return _shown(names, what)
-    names.sort()
-    near = difflib.get_close_matches(name, names, n=3, cutoff=0.6)
+    names.sort(key=lambda each: (each.isdigit(), each))
+    near = difflib.get_close_matches(name, names, n=3, cutoff=0.6) or [
+        each for each in names if each.lower() == name.lower()
+    ]
     if near:
         return f"Did you mean {' or '.join(repr(n) for n in near)}?"
     if not names:

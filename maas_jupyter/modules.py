@@ -97,13 +97,26 @@ def _misfit_hint(model: nn.Module, batch: Batch) -> str:
             f"A row has {row[0]} features (of a table: after encoding), the first layer takes {first.in_features}: "
             f"make it nn.Linear({row[0]}, {first.out_features})."
         )
-    if isinstance(first, nn.Conv2d) and len(row) == 3 and row[0] != first.in_channels:
-        return (
-            f"A row is {row[0]} x {row[1]} x {row[2]}, the first convolution takes {first.in_channels} channels first."
-        )
-    if not any(tensor.is_floating_point() for tensor in batch.inputs):
+    integers = not any(tensor.is_floating_point() for tensor in batch.inputs)
+    if isinstance(first, nn.Conv2d) and not (len(row) == 3 and row[0] == first.in_channels):
+        turned = _channels_first(list(row), first.in_channels)
+        shown = " x ".join(map(str, row))
+        if turned:
+            turned += ".astype('float32')" if integers else ""
+            return f"A row is {shown}, the first convolution takes {first.in_channels} channels first: {turned}"
+        return f"A row is {shown}, the first convolution takes {first.in_channels} channels first."
+    if integers:
         return "The rows are integers: layers other than an embedding need X.astype('float32')."
     return "Compare the shape and dtype of a row with the model's first layer."
+
+
+def _channels_first(row: list[int], channels: int) -> str:
+    """Return what makes pictures of rows that have their channels last, or have one without an axis for it."""
+    if len(row) == 2 and channels == 1:
+        return "X[:, None]"
+    if len(row) == 3 and row[2] == channels:
+        return "X.transpose(0, 3, 1, 2)"
+    return ""
 
 
 def check_shapes(output: Tensor, targets: Tensor, *, name: str) -> None:
@@ -116,11 +129,14 @@ def check_shapes(output: Tensor, targets: Tensor, *, name: str) -> None:
     """
     if targets.is_floating_point():
         if output.shape != targets.shape:
+            hint = "Labels of classes have to be integers: y.astype('int64'). Numbers to predict need the shape of the "
+            hint += "model's output."
+            if output.shape == (len(targets), 1) and targets.ndim == 1:
+                hint = "Numbers to predict need the shape of the model's output: y.reshape(-1, 1)."
             raise InvalidInput(
                 f"A row of the model's output has the shape {list(output.shape[1:])}, one of the targets in '{name}' "
                 f"{list(targets.shape[1:])}.",
-                hint="Labels of classes have to be integers: y.astype('int64'). Numbers to predict need the shape of "
-                "the model's output: y.reshape(-1, 1).",
+                hint=hint,
             )
         return
     if output.ndim < 2:

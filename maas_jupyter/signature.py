@@ -129,7 +129,8 @@ def conform(X: Any, signature: Signature) -> dict[str, np.ndarray]:
     -------
     dict of str to ndarray
         Of the signature's dtypes; numbers are cast where no value changes by more than rounding. A missing value (None,
-        NaN, NA) is NaN in an input of floating point, and an empty text in a table's column of texts.
+        NaN, NA) is NaN in an input of floating point, and an empty text in a table's column of texts, where a truth
+        value is the text ``True`` or ``False``.
 
     Raises
     ------
@@ -138,7 +139,7 @@ def conform(X: Any, signature: Signature) -> dict[str, np.ndarray]:
     """
     expected = {spec.name: spec for spec in signature.inputs}
     given = _by_name(X, expected)
-    _check_names(given, expected)
+    _check_names(given, expected, is_frame=hasattr(X, "columns"))
     arrays = {name: _fit_one(given[name], spec, in_table=len(expected) > 1) for name, spec in expected.items()}
     if all(spec.shape == [-1] for spec in signature.inputs) and len({len(array) for array in arrays.values()}) > 1:
         # A single value would be taken for all rows.
@@ -189,13 +190,18 @@ def _columns_of(X: Any, specs: list[TensorSpec]) -> dict[str, Any]:
     raise InvalidInput(f"{what}.", hint=f"{hint}.")
 
 
-def _check_names(given: Mapping[Any, Any], expected: dict[str, TensorSpec], *, where: str = "") -> None:
+def _check_names(
+    given: Mapping[Any, Any], expected: dict[str, TensorSpec], *, where: str = "", is_frame: bool = False
+) -> None:
     if given.keys() == expected.keys():
         return
     missing = [name for name in expected if name not in given]
     unknown = [str(name) for name in given if name not in expected]
     if unknown and missing:
         hint = nearest(unknown[0][:128], missing, what="inputs", otherwise="")
+    elif unknown and is_frame and len(unknown) <= _SHOWN:
+        names = repr(unknown[0] if len(unknown) == 1 else unknown)
+        hint = f"Leave out what the model does not take, such as the target: X.drop(columns={names})"
     elif unknown:
         hint = f"Leave out {_listed(unknown)}."
     else:
@@ -227,13 +233,31 @@ def _fit_one(value: Any, spec: TensorSpec, *, in_table: bool) -> np.ndarray:
     if array.ndim == 0 and spec.shape == [-1]:
         array = array[None]
     if not fits(array.shape, spec):
-        row = spec.shape[1:]
-        one = spec.shape[:1] == [-1] and list(array.shape) == row
         raise InvalidInput(
             f"Input '{spec.name}' expects the shape {_shown(spec.shape)}, given is {_shown(list(array.shape))}.",
-            hint="For one row pass X[None]." if one else "Pass rows in the shape that the model was trained on.",
+            hint=_form_hint(array, spec),
         )
     return _texts(array, spec, in_table=in_table) if is_text else _cast(array, spec)
+
+
+def _form_hint(array: np.ndarray, spec: TensorSpec) -> str:
+    """Return how rows of another form become rows of this one."""
+    row = spec.shape[1:]
+    if spec.datatype == "BYTES":
+        if not row:
+            return "Pass one text for each row; for an image its PNG or JPEG file as bytes or as pathlib.Path."
+    elif any(isinstance(value, str | bytes | os.PathLike) for value in array.flat[:1]):
+        return f"The model takes numbers, not texts or files: rows of the shape {_shown(row)}."
+    elif spec.shape[:1] == [-1] and -1 not in row:
+        if list(array.shape) == row:
+            return "For one row pass X[None]."
+        if array.ndim > 1 and [1, *array.shape[1:]] == row:
+            return "Give each row its one channel: X[:, None]."
+        if array.ndim == 4 and [array.shape[place] for place in (3, 1, 2)] == row:
+            return "The model takes channels first: X.transpose(0, 3, 1, 2)."
+        if array.ndim > 1 and math.prod(array.shape[1:]) == math.prod(row):
+            return f"Pass X.reshape({', '.join(map(str, [-1, *row]))})."
+    return "Pass rows in the shape that the model was trained on."
 
 
 def in_words(dtype: np.dtype) -> str:
@@ -258,6 +282,8 @@ def _texts(array: np.ndarray, spec: TensorSpec, *, in_table: bool) -> np.ndarray
             made[index] = ""
         elif isinstance(value, str | bytes):
             made[index] = value
+        elif in_table and isinstance(value, bool | np.bool_):
+            made[index] = str(bool(value))  # as training reads a column of them
         else:
             where = f"Row {index // math.prod(array.shape[1:])} of input '{spec.name}'"
             if _is_missing(value):
@@ -290,14 +316,24 @@ def _cast(array: np.ndarray, spec: TensorSpec) -> np.ndarray:
         array = _without_missing(array, spec, wanted)
     if array.dtype.kind not in "biuf":
         unfit = np.array([not isinstance(value, int | float | np.number | np.bool_) for value in given.flat])
-        hint = f"Convert it to numbers, as the model was trained on: .astype({wanted.name!r})."
-        raise _unfit(given, unfit, spec, hint)
+        raise _unfit(given, unfit, spec, _number_hint(given, wanted))
     with np.errstate(over="ignore", invalid="ignore"):
         cast = array.astype(wanted)
     kept = np.isfinite(cast) == np.isfinite(array) if wanted.kind == "f" else cast == array
     if not kept.all():
         raise _unfit(given, ~kept.ravel(), spec, f"Convert it first: X.astype({wanted.name!r}).")
     return cast
+
+
+def _number_hint(array: np.ndarray, wanted: np.dtype) -> str:
+    """Return how to make numbers of what is none, where that can be."""
+    if all(isinstance(value, str | int | float | np.number) for value in array.flat):
+        try:
+            array.astype(wanted)
+        except (ValueError, OverflowError):
+            return "The model was trained on numbers here. Correct such values, or pass None where one is missing."
+        return f"Convert it to numbers, as the model was trained on: X.astype({wanted.name!r})."
+    return "Convert it to numbers, in the way that those were that the model was trained on."
 
 
 def _unfit(array: np.ndarray, unfit: np.ndarray, spec: TensorSpec, hint: str) -> InvalidInput:

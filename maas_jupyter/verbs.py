@@ -5,12 +5,13 @@
 
 from __future__ import annotations
 
+import builtins
 import difflib
 import inspect
 import re
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from typing import Any, get_args, get_origin
@@ -20,7 +21,7 @@ import msgspec
 
 from maas_jupyter import api
 from maas_jupyter._version import __version__
-from maas_jupyter.arguments import Kind
+from maas_jupyter.arguments import Kind, Quoted
 from maas_jupyter.errors import InvalidInput, NotFound, UsageError
 
 Verb = Callable[..., Any]
@@ -133,6 +134,9 @@ def run(words: list[str], session: Session) -> Any:
         If the words do not fit the verb; the hint names its help.
     """
     commands = group(terminal=session.namespace is None)
+    if words[1:] in (["--help"], ["-h"]) and words[0] in {verb.__name__ for verb in api.VERBS} - set(commands.commands):
+        # A verb of the notebook explains itself in a terminal too.
+        commands, session = group(terminal=False), replace(session, program="%maas")
     try:
         result = commands.main(words, prog_name=session.program, standalone_mode=False, obj=session)
     except click.exceptions.NoArgsIsHelpError as error:
@@ -146,6 +150,11 @@ def run(words: list[str], session: Session) -> Any:
         ):
             raise UsageError(
                 f"'{words[0]}' needs the objects of a notebook.", hint=f"In a cell: %maas {words[0]} --help"
+            ) from error
+        if "unexpected extra argument" in error.format_message():
+            raise UsageError(
+                f"{session.program} {words[0]}: {error.format_message()}",
+                hint='An expression with spaces is one word in quotes or brackets: "X[:2] * 2"',
             ) from error
         verb = f" {words[0]}" if words and words[0] in commands.commands else ""
         path = error.ctx.command_path if error.ctx else f"{session.program}{verb}"
@@ -218,6 +227,8 @@ def _call(verb: Verb, session: Session, given: dict[str, Any]) -> Any:
     missing = [argument for argument in arguments if argument.required and values.get(argument.name) is None]
     if missing:
         what = " and ".join(item.name.upper() if item.positional else item.option for item in missing)
+        if values.get("resume") and verb is api.train:
+            api.training.tell_how_to_resume(values["resume"], what)
         raise click.UsageError(f"{what} {'is' if len(missing) == 1 else 'are'} missing.", ctx=context)
     positional: list[Any] = []
     for argument in arguments:
@@ -268,9 +279,13 @@ class Resolved(click.ParamType):
         assert ctx is not None
         namespace = ctx.obj.namespace
         if namespace is None:
+            if self.kind is Kind.VALUE and Path(value).suffix.lower() in _IMAGES:
+                return Path(value)
             return from_json(value) if self.kind in (Kind.DATA, Kind.VALUE) else value
         if self.kind is Kind.DATA and is_path(value, namespace):
             return value
+        if self.kind is Kind.VALUE and isinstance(value, Quoted) and not is_expression(value, namespace):
+            return str(value)
         if self.kind in (Kind.DATA, Kind.VALUE):
             return evaluated(value, namespace)
         if self.kind is Kind.VALUE_OR_WORD:
@@ -308,6 +323,8 @@ def evaluated(text: str, namespace: dict[str, Any]) -> Any:
     ------
     UsageError
         If a name in it does not exist; the hint offers the nearest ones.
+    InvalidInput
+        If it fails, such as on an attribute that there is not.
     """
     try:
         return eval(text, namespace)  # the notebook's own code, in the notebook's own kernel
@@ -321,8 +338,29 @@ def evaluated(text: str, namespace: dict[str, Any]) -> Any:
             f"'{text}' is not an expression.",
             hint="Write it as in a cell; spaces are fine inside brackets: X[:3, 0], or a text as ['so it is']",
         ) from error
+    except Exception as error:
+        # The user's own code raises what it likes.
+        said = str(error).splitlines()[0] if str(error) else type(error).__name__
+        path = Path(text)
+        if isinstance(error, AttributeError) and path.suffix in _TABLES:
+            raise InvalidInput(
+                f"There is no file '{text}', and '{path.stem}' has no attribute {path.suffix[1:]}.",
+                hint=f"Give the path of the file, or the variable alone: {path.stem}",
+            ) from error
+        raise InvalidInput(f"'{text}' fails: {said}", hint="Run it in a cell to see where.") from error
 
 
+def is_expression(text: str, namespace: dict[str, Any]) -> bool:
+    """Say whether a text reads as an expression whose names the notebook has, rather than as words."""
+    try:
+        code = compile(text, "<word>", "eval")
+    except (SyntaxError, ValueError):
+        return False
+    return all(name in namespace or hasattr(builtins, name) for name in code.co_names[:1])
+
+
+#: Endings of files that are a row each, where rows are typed in a terminal.
+_IMAGES = (".png", ".jpg", ".jpeg")
 #: Endings of files with rows.
 _TABLES = (".csv", ".parquet", ".json", ".jsonl")
 
@@ -333,6 +371,8 @@ def is_path(text: str, namespace: dict[str, Any]) -> bool:
     ``data/train.csv`` is a file although there is a variable called ``data``.
     """
     path = Path(text).expanduser()
+    if path.suffix in _TABLES and path.is_file():
+        return True
     if path.suffix in _TABLES and path.parent != Path():
         return not any(character in text for character in "()[],") or path.exists()
     word = re.match(r"\w*", text)
@@ -342,7 +382,9 @@ def is_path(text: str, namespace: dict[str, Any]) -> bool:
 
 
 def value_or_word(text: str, namespace: dict[str, Any]) -> Any:
-    """Evaluate an expression of the notebook; what is none, such as a mere word, is returned as it is."""
+    """Evaluate an expression of the notebook; what is none, such as a mere word or a file, is returned as it is."""
+    if is_path(text, namespace):
+        return text
     try:
         return evaluated(text, namespace)
     except UsageError:
@@ -360,4 +402,7 @@ def from_json(text: str) -> Any:
     try:
         return msgspec.json.decode(text)
     except msgspec.DecodeError as error:
-        raise InvalidInput(f"'{text}' is not JSON: {error}", hint="Write rows as [[0.1, 0.2], [0.3, 0.4]].") from error
+        raise InvalidInput(
+            f"'{text}' is not JSON: {error}",
+            hint="Write rows as [[0.1, 0.2], [0.3, 0.4]]; an image is the path of its PNG or JPEG file.",
+        ) from error

@@ -13,6 +13,12 @@ def test_what_is_near_is_offered():
     assert nearest("x", [], what="models", otherwise="Nothing.") == "Nothing."
 
 
+def test_names_that_are_mere_numbers_come_last_and_case_does_not_matter():
+    columns = ["Label", *map(str, range(64))]
+    assert nearest("LABEL", columns, what="columns", otherwise="") == "Did you mean 'Label'?"
+    assert nearest("target", columns, what="columns", otherwise="").startswith("There are these columns: Label, 0, 1,")
+
+
 def test_among_very_many_names_none_is_compared(monkeypatch):
     def compare(*_, **__):
         pytest.fail("compared")

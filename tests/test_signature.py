@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from maas_jupyter.data import as_source
 from maas_jupyter.errors import InvalidInput
 from maas_jupyter.schema import Signature, TensorSpec
 from maas_jupyter.signature import Validator, conform, validate
@@ -43,6 +44,7 @@ def test_a_validator_counts_rows():
 
 TENSOR = Signature([TensorSpec("x", "FP32", [-1, 2])], [])
 TEXT = Signature([TensorSpec("text", "BYTES", [-1])], [])
+PICTURE = Signature([TensorSpec("input", "FP32", [-1, 1, 8, 8])], [])
 NUMBERS = Signature([TensorSpec(name, "FP32", [-1]) for name in ("width", "height")], [])
 TABLE = Signature(
     [
@@ -99,7 +101,9 @@ def test_bare_rows_where_the_order_is_plain():
         ({**COLUMNS, "colour": 1, "color": 1} | {"x": 1}, TABLE, "unknown: 'colour', 'x'", "Leave out 'colour', 'x'"),
         (pandas.DataFrame(COLUMNS).rename(columns={"color": "colour"}), TABLE,
          "missing: 'color'; unknown: 'colour'", "Did you mean 'color'"),
-        (pandas.DataFrame(COLUMNS).assign(price=1), TABLE, "unknown: 'price'", "Leave out 'price'"),
+        (pandas.DataFrame(COLUMNS).assign(price=1), TABLE, "unknown: 'price'", r"X\.drop\(columns='price'\)"),
+        (pandas.DataFrame(COLUMNS).assign(a=1, b=2), TABLE, "unknown: 'a', 'b'", r"X\.drop\(columns=\['a', 'b'\]\)"),
+        ({**COLUMNS, "price": [1, 2]}, TABLE, "unknown: 'price'", "Leave out 'price'"),
         ({"size": [1], "weight": [1]}, TABLE, "missing: 'color', 'shape'", "Give 'color', 'shape' too"),
         ([*ROWS, {**ROWS[0], "sizes": 1}], TABLE, "Row 2: .*unknown: 'sizes'", "Leave out 'sizes'"),
         (pandas.DataFrame([[1, 2]], columns=["size", "size"]), TABLE, "same name", "'size'"),
@@ -117,7 +121,13 @@ def test_bare_rows_where_the_order_is_plain():
         ([1.5], TEXT, "Row 0 of input 'text' expects a text", "astype"),
         ([["a"]], TEXT, r"shape \(rows,\), given is \(1, 1\)", ""),
         ([[1, None]], Signature([TensorSpec("n", "INT64", [-1, 2])], []), "Row 0 of input 'n' has no value", "fill"),
-        ("abc", TENSOR, "expects the shape", ""),
+        ("abc", TENSOR, "expects the shape", "numbers, not texts"),
+        (np.zeros((2, 8, 8)), TEXT, r"given is \(2, 8, 8\)", "PNG or JPEG file as bytes"),
+        (np.zeros((2, 8, 8), np.uint8), PICTURE, r"given is \(2, 8, 8\)", r"X\[:, None\]"),
+        (np.zeros((2, 8, 8, 1), np.uint8), PICTURE, r"given is \(2, 8, 8, 1\)", r"X\.transpose\(0, 3, 1, 2\)"),
+        (np.zeros((2, 64)), PICTURE, r"given is \(2, 64\)", r"X\.reshape\(-1, 1, 8, 8\)"),
+        (np.zeros((1, 8, 8)), PICTURE, r"given is \(1, 8, 8\)", r"X\[None\]"),
+        ({**COLUMNS, "size": ["small", "2"]}, TABLE, "such as 'small' in row 0", "Correct such values"),
     ],
 )  # fmt: skip
 def test_what_does_not_fit_is_said(X, signature, said, hint):
@@ -144,6 +154,27 @@ def test_what_is_missing_is_said_in_the_models_way():
     assert found["color"].tolist() == ["", "red"]
     assert found["shape"].tolist() == ["", "flat"]
     np.testing.assert_array_equal(conform([[1, None]], TENSOR)["x"], np.array([[1, np.nan]], np.float32))
+
+
+@pytest.mark.parametrize(
+    "X",
+    [
+        pandas.DataFrame({**COLUMNS, "color": [True, False]}),
+        pandas.DataFrame({**COLUMNS, "color": [True, False]}).astype({"color": "boolean"}),
+        [{**ROWS[0], "color": True}, {**ROWS[1], "color": False}],
+        {**COLUMNS, "color": np.array([True, False])},
+    ],
+    ids=["DataFrame", "nullable", "rows", "array"],
+)
+def test_truth_values_are_the_texts_that_training_reads(X):
+    assert conform(X, TABLE)["color"].tolist() == ["True", "False"]
+    column = as_source(pandas.DataFrame({"color": [True, False], "size": [1, 2]})).columns["color"]
+    assert column.tolist() == ["True", "False"]
+
+
+def test_a_truth_value_is_no_text():
+    with pytest.raises(InvalidInput, match="expects a text"):
+        conform([True], TEXT)
 
 
 @pytest.mark.parametrize(

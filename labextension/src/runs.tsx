@@ -106,6 +106,7 @@ function Details({ row }: { readonly row: RunRow }): React.ReactElement {
       ...(row.remaining === null ? [] : [trans.__('%1 left', format.duration(row.remaining))])
     );
   }
+  words.push(row.run_id.slice(0, 8));
   return <span className="maas-details">{words.join(' · ')}</span>;
 }
 

@@ -99,7 +99,8 @@ def evaluate(
         answered = _answer(model, rows, registry, step)
         step("measuring")
         evaluation = Evaluation.of(answered.predictions, subject=answered.subject, seed=seed)
-        evaluation = replace(evaluation, module_difference=answered.difference)
+        notes = [*evaluation.notes, *_training_rows(model, rows)]
+        evaluation = replace(evaluation, module_difference=answered.difference, notes=notes)
         if slice:
             table = sliceable(data, rows)
             for by in slice if isinstance(slice, tuple | list) else (slice,):
@@ -285,6 +286,21 @@ def _module_answers(model: Any, rows: Source, subject: str) -> Predictions:
         return predict_module(to_module(model), required_tensors(rows), subject=subject)
     held = prepared.like(rows)
     return predict_module(to_module(model), held.data, subject=subject, labels=label_texts(held.labels))
+
+
+def _training_rows(model: Any, rows: Source) -> list[str]:
+    """Say how many of the rows a run was trained on, where it still has them."""
+    from maas_jupyter.data import shared_rows
+
+    if not is_run(model) or model.prepared is None:
+        return []
+    shared = shared_rows(model.prepared.preprocessing.source(rows), model.prepared.source)
+    if not shared:
+        return []
+    return [
+        f"{shared:,} of the {rows.rows:,} rows are training rows of this run: what is measured on them says nothing "
+        "about new rows"
+    ]
 
 
 def _names(answers: list[_Answered]) -> list[str]:

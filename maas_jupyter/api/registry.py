@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -41,12 +42,13 @@ def register(
     ----------
     model : torch.nn.Module, Run, Packaged, Bundle or path
         What to register. A module is exported, and the export is checked on the data's first rows; a bundle is taken as
-        it is, once each of its files was compared with its sha256.
+        it is, once each of its files was compared with its sha256. The id of a run means the one of this kernel that
+        could not be registered when it was trained.
     name : str
         Name of the model.
     data : (X, y), Dataset or DataLoader; for a bundle also (texts, y), (images, y) or (DataFrame, y)
-        Rows that show what goes into a module; a bundle needs none. With targets, the version's metrics are measured on
-        them.
+        Rows that show what goes into a module; a run and a bundle need none. With targets, the version's metrics are
+        measured on them.
     labels : list of str or int
         A name for each class, in the order of the module's outputs; a bundle has its own.
 
@@ -64,6 +66,8 @@ def register(
         If the name cannot be one, or the data does not fit the model.
     """
     _check_new_name(name)
+    kept = _unregistered(model)
+    model = kept or model
     bundle = _bundle(model)
     if bundle is not None:
         return _register_bundle(bundle, name, data, labels)
@@ -78,6 +82,11 @@ def register(
             hint="run.save(FOLDER) keeps it as transformers loads it.",
         )
     module = to_module(model)
+    if data is None and labels is None and is_run(model) and model.prepared is not None:
+        # It has its rows still.
+        registry = open_registry()
+        model.version = register_prepared(registry, model, model.prepared, model.held_out, name, model.run_id)
+        return model.version
     if data is None:
         raise UsageError(
             "A module is registered with rows that show what goes into it.",
@@ -110,6 +119,13 @@ def _check_new_name(name: Any) -> None:
             hint=f"Give --name {alone}: the registry numbers the versions, and %maas alias calls one {alone}@ALIAS.",
         )
     check_name(name)
+
+
+def _unregistered(model: Any) -> Any:
+    """Return the run of this kernel that an id means, whose registration failed; None where none is meant."""
+    training = sys.modules.get("maas_jupyter.training.run")
+    named = isinstance(model, str) and not holds_bundle(model)
+    return training.unregistered(model) if training is not None and named else None
 
 
 @contextmanager

@@ -199,7 +199,7 @@ def predict(model: EndpointArgument, inputs: Annotated[Any, Kind.VALUE], *, on: 
         The rows. An array, first axis the rows; for a model with several inputs a dict with one array for each. A
         table: a DataFrame, a dict of columns or a list of rows as dicts; bare rows where all columns are numbers or all
         are texts. Texts: one or a list. Files: bytes, a Path, or a list. In a terminal JSON, such as
-        '[[0.1, 0.2], [0.3, 0.4]]'.
+        '[[0.1, 0.2], [0.3, 0.4]]', or the path of an image.
     on : str
         Where it is published: a target's name; local by default.
 

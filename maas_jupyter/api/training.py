@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 from maas_jupyter import config, plugins
 from maas_jupyter.api.registry import as_labels, register_prepared
@@ -16,10 +17,11 @@ from maas_jupyter.arguments import (
     ValueOrWord,
     line_of,
 )
-from maas_jupyter.errors import Conflict, MaasError, UsageError
+from maas_jupyter.errors import Conflict, MaasError, Unavailable, UsageError
 
 if TYPE_CHECKING:
-    from maas_jupyter.training import Checkpoint, Run
+    from maas_jupyter.runs import RunFolder
+    from maas_jupyter.training import Run
 
 
 def train(
@@ -153,19 +155,23 @@ def train(
     TrainingError
         If the loss becomes NaN or infinite, or the memory is used up.
     ExportError
-        If it was trained but cannot be registered; the trained run is kept.
+        If it was trained but cannot be registered; the trained run is kept: %maas register RUN --name NAME.
     Unavailable
-        If the registry does not answer.
+        If the registry does not answer, or its disk takes nothing more; what was trained by then is kept as well.
     """
     view = plugins.load("view", "training")(name or "train")
-    with view.preparing():
+    with view.preparing(), ExitStack() as entered:
+        folder = None if resume is None else _resumable(resume)
+        if folder is not None:
+            # Before all that takes seconds: whoever looks, or wants it stopped, finds it under way.
+            entered.enter_context(folder.taken_up())
         from maas_jupyter.pretrained import is_language_model
         from maas_jupyter.schema import check_name
-        from maas_jupyter.training import Asked, TrainingOptions, TrainingPlan, take_in
+        from maas_jupyter.training import Asked, Checkpoint, TrainingOptions, TrainingPlan, take_in
         from maas_jupyter.training.intake import chosen
         from maas_jupyter.training.job import TrainingJob
         from maas_jupyter.training.resume import resumed_options
-        from maas_jupyter.training.run import trained_by
+        from maas_jupyter.training.run import keep_unregistered, trained_by
 
         given = {
             "epochs": epochs,
@@ -188,7 +194,7 @@ def train(
         }
         given = {option: value for option, value in given.items() if value is not None}
         home = config.current().home_path
-        checkpoint = None if resume is None else _checkpoint(resume)
+        checkpoint = None if folder is None else Checkpoint(folder.path)
         options = TrainingOptions(**given) if checkpoint is None else resumed_options(checkpoint, given)
         if name is not None:
             check_name(name)
@@ -234,15 +240,22 @@ def train(
         try:
             run.version = register_prepared(registry, run, subject.required(), subject.held_out, name, run.run_id)
         except KeyboardInterrupt:
-            run.warnings.append(f"interrupted before it was registered: %maas register run --name {name} --data train")
-        except MaasError as error:
+            keep_unregistered(run)
+            run.warnings.append(f"interrupted before it was registered: %maas register {run.run_id[:8]} --name {name}")
+        except (MaasError, OSError) as error:
+            keep_unregistered(run)
+            told = error if isinstance(error, MaasError) else Unavailable(f"It cannot be registered: {error}")
             if background:
                 # Nobody waits for it: the view has to tell.
-                run.warnings.append(f"not registered as {name}: {error.message}")
+                run.warnings.append(f"not registered as {name}: {told.message}")
                 job.recorder.write()
                 view.update(run.state, final=True)
-            kept = f"The training is kept: run {run.run_id[:8]}, weights in {run.checkpoint}, and in the module itself."
-            raise type(error)(error.message, hint=f"{error.hint} {kept}".strip()) from error
+            file = f"in {run.checkpoint}" if run.checkpoint else "in no file, since the disk did not take them"
+            kept = (
+                f"The module is trained and run {run.run_id[:8]} is kept in this kernel; its weights are {file}. "
+                f"Register it later: %maas register {run.run_id[:8]} --name {name}"
+            )
+            raise type(told)(told.message, hint=f"{told.hint} {kept}".strip()) from error
 
     if background:
         run.in_background(work)
@@ -276,16 +289,37 @@ def as_params(params: Any) -> dict[str, Any]:
     return found
 
 
-def _checkpoint(run: Any) -> Checkpoint:
-    """Return the checkpoint of the run that is meant."""
-    from maas_jupyter.training import Checkpoint
-    from maas_jupyter.training.resume import find_training
+def tell_how_to_resume(run: Any, missing: str) -> NoReturn:
+    """Say what an earlier run is resumed with: its model and its rows are in the notebook, not in its folder.
+
+    Raises
+    ------
+    UsageError
+        Always; the hint is the whole line, where it is known.
+    NotFound
+        If there is no such run.
+    """
+    from maas_jupyter.runs import find_training
+
+    state = find_training(config.current().home_path, run).read()
+    asked = f"--resume {run if isinstance(run, str) else run.run_id[:8]}"
+    line = state.resume_line if state is not None and state.line else f"%maas train MODEL --data ROWS {asked}"
+    raise UsageError(
+        f"{missing} {'are' if ' and ' in missing else 'is'} missing: a run keeps weights and options, while the model "
+        "and the rows come from the notebook.",
+        hint=f"Give those that it was trained with: {line}",
+    )
+
+
+def _resumable(run: Any) -> RunFolder:
+    """Return the folder of the run that is meant, which has to be over."""
+    from maas_jupyter.runs import find_training
 
     folder = find_training(config.current().home_path, run)
     state = folder.read()
     if state is not None and state.status == "training":
         raise Conflict(f"Run {folder.run_id[:8]} goes on.", hint=f"Stop it first: %maas interrupt {folder.run_id[:8]}")
-    return Checkpoint(folder.path)
+    return folder
 
 
 def as_class_weights(weights: Any) -> Any:

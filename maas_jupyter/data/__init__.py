@@ -14,6 +14,7 @@ from maas_jupyter.data.forms import as_source
 from maas_jupyter.data.identity import fingerprint, shared_rows
 from maas_jupyter.data.image import ImagePreprocessing
 from maas_jupyter.data.labels import class_weights
+from maas_jupyter.data.leakage import telling_columns
 from maas_jupyter.data.prepare import (
     Prepared,
     Preprocessing,
@@ -50,4 +51,5 @@ __all__ = [
     "prepare",
     "shared_rows",
     "split",
+    "telling_columns",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import inspect
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -127,6 +128,10 @@ class Prepared:
         """
         source = self.preprocessing.source(other)
         return _prepared(source, self.preprocessing, self.meaning, [*other.notes])
+
+    def in_column(self) -> Prepared:
+        """Return the same rows with numbers to predict in a column, ``(rows, 1)``, as a layer of one output answers."""
+        return _prepared(self.source, self.preprocessing, dataclasses.replace(self.meaning, column=True), self.notes)
 
     @property
     def features(self) -> int | None:

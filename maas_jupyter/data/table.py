@@ -187,12 +187,13 @@ def fit_table(source: TableSource, encoding: Encoding) -> tuple[TablePreprocessi
 def _notes(preprocessing: TablePreprocessing, filled: Sequence[str]) -> list[str]:
     numbers, categories = len(preprocessing.numbers), len(preprocessing.categories)
     parts = [f"{numbers} standardised number{'s' * (numbers != 1)}"] if numbers else []
+    called = "1 category" if categories == 1 else f"{categories} categories"
     if categories and preprocessing.encoding == "one-hot":
-        parts.append(f"{categories} categories one-hot in {preprocessing.features - numbers}")
+        parts.append(f"{called} one-hot in {preprocessing.features - numbers}")
         parts.append(f"together {preprocessing.features} features")
     elif categories:
         sizes = ", ".join(f"{column.name} {column.cardinality}" for column in preprocessing.categories)
-        parts.append(f"{categories} categories as indices (embeddings of {sizes} rows)")
+        parts.append(f"{called} as indices (embeddings of {sizes} rows)")
     notes = [f"table: {', '.join(parts)}"]
     return [*notes, f"missing numbers filled with the median: {', '.join(filled)}"] if filled else notes
 

@@ -58,7 +58,14 @@ def as_targets(tensor: Tensor) -> Tensor:
 
 
 def _not_numbers(array: np.ndarray, name: str) -> InvalidInput:
-    hint = "Turn text into numbers first, for example with numpy.unique(y, return_inverse=True)."
+    if name.endswith("inputs"):
+        try:
+            array.astype(np.float32)
+            hint = "Turn them into numbers: X.astype('float32')."
+        except (ValueError, TypeError):
+            hint = "Turn them into numbers first, or leave them out; a pandas DataFrame may hold columns of text."
+    else:
+        hint = "Turn text into numbers first, for example with numpy.unique(y, return_inverse=True)."
     if array.dtype.kind in "OSUT":
         for place in np.ndindex(array.shape):
             cell = array[place]
@@ -66,6 +73,6 @@ def _not_numbers(array: np.ndarray, name: str) -> InvalidInput:
                 where = f"row {place[0]}" + (f", column {place[1]}" if len(place) > 1 else "") if place else "it"
                 return InvalidInput(
                     f"{name} hold text where numbers are expected: {str(cell)[:60]!r} at {where}.",
-                    hint=f"{hint} A pandas DataFrame may hold columns of text.",
+                    hint=hint,
                 )
     return InvalidInput(f"{name} are of the type '{array.dtype}', not numbers.", hint=hint)

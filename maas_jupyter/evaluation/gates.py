@@ -127,11 +127,11 @@ def parse_gate(text: str) -> Gate:
     bound = float(number)
     if not isfinite(bound):
         raise rest.error("a number that is not infinite", at=start)
-    known = {name for names in METRICS.values() for name in names}
-    if metric not in known:
-        raise UsageError(
-            f"There is no metric '{metric}' to require.", hint=nearest(metric, known, what="metrics", otherwise="")
-        )
+    if not any(metric in names for names in METRICS.values()):
+        # Of one task: near ones of another are of no use to a model.
+        hints = [nearest(metric, names, what="metrics", otherwise="") for names in METRICS.values()]
+        hint = next((hint for hint in hints if hint.startswith("Did you mean")), hints[0])
+        raise UsageError(f"There is no metric '{metric}' to require.", hint=hint)
     return Gate(metric, key, comparison, bound)
 
 
@@ -195,7 +195,7 @@ def judge(evaluation: Evaluation, gates: list[Gate], comparison: PairedCompariso
         difference = pair.differences[0]
         results.append(
             GateResult(
-                f"no worse than {comparison.first}",
+                f"no worse than {comparison.first} (change in {difference.metric})",
                 difference.change,
                 difference.interval,
                 pair.outcome != "worse",

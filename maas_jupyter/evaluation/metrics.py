@@ -45,9 +45,17 @@ LOWER_IS_BETTER = {
     "loss",
 }
 
+#: Means over the classes, each of which counts the same.
+_MACRO = ("precision", "recall", "f1")
+
 #: More classes have no areas under curves; of more scores than this the areas have no intervals.
 _MOST_RANKED_CLASSES = 100
 _MOST_RANKED_SCORES = 20_000_000
+
+
+def shown_name(metric: str) -> str:
+    """Return what a headline number is called in a display."""
+    return f"{metric} (macro)" if metric in _MACRO else metric
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ import numpy as np
 from maas_jupyter.errors import UsageError, nearest
 from maas_jupyter.evaluation.intervals import Interval, percentile_interval, resampled, resampled_counts
 from maas_jupyter.evaluation.intervals import resampled_weights as draw_weights
-from maas_jupyter.evaluation.metrics import LOWER_IS_BETTER, WeightedErrors, comparable, row_losses
+from maas_jupyter.evaluation.metrics import LOWER_IS_BETTER, WeightedErrors, comparable, row_losses, shown_name
 from maas_jupyter.evaluation.predictions import Predictions, aligned
 from maas_jupyter.evaluation.rates import Cells, Rates
 from maas_jupyter.evaluation.significance import bootstrap_p, holm, mcnemar
@@ -43,7 +43,7 @@ class Difference:
 
     def __str__(self) -> str:
         span = f" [{self.interval.low:+.3f}, {self.interval.high:+.3f}]" if self.interval else ""
-        return f"{self.metric} {self.change:+.3f}{span}"
+        return f"{shown_name(self.metric)} {self.change:+.3f}{span}"
 
 
 @dataclass(frozen=True)
@@ -112,15 +112,14 @@ class PairedComparison(Displayed):
         return f"{pair.other} is {pair.outcome} than {self.first}: {numbers}"
 
     def __repr__(self) -> str:
-        lines = [f"{self.first} against {', '.join(pair.other for pair in self.pairs)} on {self.rows:,} rows"]
+        lines = [f"{', '.join(pair.other for pair in self.pairs)} against {self.first} on {self.rows:,} rows"]
         for pair in self.pairs:
-            width = max(len(item.metric) for item in pair.differences)
+            width = max(len(shown_name(item.metric)) for item in pair.differences)
             lines.append(f"{'':<{width}}  {self.first:>12}  {pair.other:>12}  change")
             for item in pair.differences:
                 span = f" [{item.interval.low:+.4f}, {item.interval.high:+.4f}]" if item.interval else ""
-                lines.append(
-                    f"{item.metric:<{width}}  {item.first:12.4f}  {item.other:12.4f}  {item.change:+.4f}{span}"
-                )
+                numbers = f"{item.first:12.4f}  {item.other:12.4f}  {item.change:+.4f}{span}"
+                lines.append(f"{shown_name(item.metric):<{width}}  {numbers}")
             lines.append(", ".join(f"{name}: {rows:,} rows" for name, rows in pair.counts.items()))
         return "\n".join([*lines, self.conclusion])
 

@@ -209,6 +209,8 @@ def _walk(predict: Predictor, batches: Iterable[Batch], task: EvaluatedTask) -> 
         targets = batch.required_targets()
         output = predict(batch)
         classes = task == "classification"
+        if not classes and targets.ndim == 1 and output.shape == (len(targets), 1):
+            targets = targets[:, None]
         check_shapes(torch.from_numpy(output), targets if classes else targets.float(), name="data")
         if classes:
             check_labels(targets, output.shape[1], name="data")

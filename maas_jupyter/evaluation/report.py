@@ -9,7 +9,7 @@ import numpy as np
 from maas_jupyter.evaluation.calibration import Reliability
 from maas_jupyter.evaluation.gates import Verdict
 from maas_jupyter.evaluation.intervals import Interval
-from maas_jupyter.evaluation.metrics import ClassReport, measure
+from maas_jupyter.evaluation.metrics import ClassReport, measure, shown_name
 from maas_jupyter.evaluation.predictions import Predictions
 from maas_jupyter.evaluation.ranking import RankingCurve
 from maas_jupyter.evaluation.slices import SliceTable
@@ -143,9 +143,9 @@ class Evaluation(Displayed):
 
     def __repr__(self) -> str:
         lines = [f"Evaluation of {self.subject} on {self.rows:,} rows"]
-        width = max(map(len, self.metrics))
+        width = max(len(shown_name(name)) for name in self.metrics)
         lines += [
-            f"{name:<{width}} {value:9.4f} {self.intervals.get(name, '')}".rstrip()
+            f"{shown_name(name):<{width}} {value:9.4f} {self.intervals.get(name, '')}".rstrip()
             for name, value in self.metrics.items()
         ]
         if self.classes:

@@ -71,7 +71,7 @@ class Values:
 
     def __init__(self, row: np.ndarray, names: Sequence[str], baseline: Baseline, usual: Usual) -> None:
         self.names = list(names)
-        self.values = list(row.ravel())
+        self.values = [None if isinstance(value, str) and not value else value for value in row.ravel()]
         self._row = row
         self._absent, self.described = baseline.of_array(row, usual)
 

@@ -114,7 +114,7 @@ class RowExplanation:
             lines.append(f"  {weight:+.4f}  {name:<{width}}{equals}".rstrip())
         if len(ranked) > MOST_FEATURES:
             rest = sum(weight for _, _, weight in ranked[MOST_FEATURES:])
-            lines.append(f"  {rest:+.4f}  {len(ranked) - MOST_FEATURES:,} others together")
+            lines.append(f"  {rest:+.4f}  {others(len(ranked) - MOST_FEATURES)}")
         return "\n".join([*lines, *(f"  warning: {warning}" for warning in self.warnings)])
 
 
@@ -174,9 +174,16 @@ class Explanation(Displayed):
         )
 
 
+def others(count: int) -> str:
+    """Return what the row of the features is called that are not shown."""
+    return "1 other" if count == 1 else f"{count:,} others together"
+
+
 def shown(value: Any) -> str:
     """Return a feature's value as it is shown."""
     if isinstance(value, float | np.floating):
-        return f"{value:.4g}"
+        return "missing" if np.isnan(value) else f"{value:.4g}"
+    if value is None:
+        return "missing"
     text = str(value)
     return text if len(text) <= _VALUE_LENGTH else f"{text[: _VALUE_LENGTH - 1]}…"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from maas_jupyter.arguments import Quoted
 from maas_jupyter.errors import UsageError
 
 _CLOSING = {"(": ")", "[": "]", "{": "}"}
@@ -44,4 +45,4 @@ def split(line: str) -> list[str]:
 
 def _unquoted(word: str) -> str:
     quoted = len(word) >= 2 and word[0] in "\"'" and word[-1] == word[0] and word[0] not in word[1:-1]
-    return word[1:-1] if quoted else word
+    return Quoted(word[1:-1]) if quoted else word

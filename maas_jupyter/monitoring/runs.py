@@ -71,7 +71,9 @@ def _row(folder: RunFolder) -> RunRow | None:
 
 
 def _headline(state: RunState) -> tuple[str | None, float | None]:
-    """Return the metric by which the run chooses its best epoch; before there is one, the loss."""
+    """Return the metric by which the run chooses its best epoch, as the kept epoch has it; before any, the loss."""
+    if state.best and state.best.metric in state.metrics and state.kept:
+        return state.best.metric, state.metrics[state.best.metric]
     if state.best:
         return state.best.metric, state.best.value
     loss = state.curves.get("loss")

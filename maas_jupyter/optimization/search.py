@@ -35,6 +35,8 @@ _RTOL, _ATOL = 1e-2, 1e-3
 _TRIAL_SECONDS, _TRIAL_BATCH = 0.03, 16
 #: What is so much slower than the original, for one row and in batches, is not timed; noise is not as large.
 _HOPELESS = 1.5
+#: A method is not expected to take more or less than it says by more than this.
+_MOST_FACTOR = 5.0
 #: With how many quantizers, the fastest in the trial, what was trained smaller is combined.
 _COMBINED = 2
 
@@ -142,7 +144,7 @@ class Search:
         left = self._left()
         timing = seconds_to_time(1 + sum(each.runs for each in self._rows))
         if left is not None and self._expected(optimizer) + timing > left:
-            row.verdict, row.reason = "skipped", f"the {self.budget:.0f} s were used up"
+            row.verdict, row.reason = "skipped", f"it would not fit into what was left of {self.budget:.0f} s"
             self._rows.append(row)
             return
         self.original.on_step(f"making {method}: {description}")
@@ -230,7 +232,8 @@ class Search:
 
     def _expected(self, optimizer: Optimizer) -> float:
         """Return how long a method should take: as much more or less than it says as those before did."""
-        return optimizer.seconds * (statistics.median(self._taken) if self._taken else 1.0)
+        factor = statistics.median(self._taken) if self._taken else 1.0
+        return optimizer.seconds * min(max(factor, 1 / _MOST_FACTOR), _MOST_FACTOR)
 
     def _left(self) -> float | None:
         return None if self.budget is None else self.budget - (time.monotonic() - self._started)

@@ -14,6 +14,7 @@ from filelock import FileLock
 
 from maas_jupyter.config import MaasConfig
 from maas_jupyter.errors import MaasError, NotFound, Unavailable, UsageError
+from maas_jupyter.registry.failures import no_folder, refused_by_database, refused_by_disk, told_once
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -35,7 +36,8 @@ def connect(config: MaasConfig) -> tuple[MlflowClient, str]:
     Raises
     ------
     Unavailable
-        If a remote registry does not answer within ``config.registry_timeout`` seconds.
+        If a remote registry does not answer within ``config.registry_timeout`` seconds, or the home's disk takes no
+        files.
     """
     uri = config.resolved_registry_uri
     if uri.startswith(("http://", "https://")):
@@ -48,7 +50,10 @@ def connect(config: MaasConfig) -> tuple[MlflowClient, str]:
             f"The registry's path has one of the characters %, ? and #, which a database's URI cannot hold: {uri}",
             hint="Choose another home: set MAAS_HOME.",
         )
-    config.home_path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    try:
+        config.home_path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise no_folder(error, config.home_path) from error
     with translated(uri), FileLock(config.home_path / "registry.lock"), _quiet():
         # The lock keeps two processes from creating the same database or experiment at once.
         from mlflow import MlflowClient
@@ -79,12 +84,16 @@ def _probe(uri: str, timeout: float) -> None:
 def translated(uri: str) -> Iterator[None]:
     """Turn MLflow's exceptions into ours, in this one place."""
     try:
-        yield
+        with told_once():
+            yield
     except MaasError:
         raise
     except Exception as error:
         from mlflow.exceptions import MlflowException
 
+        told = refused_by_disk(error) if isinstance(error, OSError) else refused_by_database(error, uri)
+        if told is not None:
+            raise told from error
         if not isinstance(error, MlflowException):
             raise
         message = str(error).splitlines()[0] if str(error) else type(error).__name__
@@ -95,9 +104,13 @@ def translated(uri: str) -> Iterator[None]:
         # MLflow's own text of a lost connection goes on with the whole chain of its causes.
         request, lost, _ = message.partition(" failed with exception")
         what = f"does not answer: {request}" if lost else f"failed: {message}"
-        raise Unavailable(
-            f"The registry at {shown(uri)} {what}", hint="Check MLFLOW_TRACKING_URI and the server's log."
-        ) from error
+        local = uri.startswith("sqlite:")
+        hint = (
+            "Look at that file: another program may hold or have changed it. For another place set MAAS_HOME."
+            if local
+            else "Check MLFLOW_TRACKING_URI and the server's log."
+        )
+        raise Unavailable(f"The registry at {shown(uri)} {what}", hint=hint) from error
 
 
 @contextmanager

@@ -1,11 +1,13 @@
 """Makes a bundle's folder an ordinary MLflow model too, which ``mlflow.pyfunc.load_model`` reads.
 
-What takes tensors or the columns of a table is read by MLflow's own ``onnx`` flavor, without this package. Texts and
-images are made tensors before the graph, so their bundles are run as they are served, by this package (`_load_pyfunc`).
+What takes tensors is read by MLflow's own ``onnx`` flavor, and what takes the columns of a table by a module that is
+copied beside it (`mlflow_table`): both without this package. Texts and images are made tensors before the graph, so
+their bundles are run as they are served, by this package (`_load_pyfunc`).
 """
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +15,12 @@ import numpy as np
 
 from maas_jupyter._version import __version__
 from maas_jupyter.bundle import MODEL_FILE, Bundle
+from maas_jupyter.registry import mlflow_table
 from maas_jupyter.schema import NUMPY_DTYPES, Manifest, Signature, TensorSpec
 from maas_jupyter.signature import conform
+
+#: What MLflow calls the folder of a model's own modules, and the module in it.
+_CODE, _TABLE_MODULE = "code", "maas_table_model"
 
 
 def write_mlmodel(folder: Path, manifest: Manifest) -> None:
@@ -28,6 +34,10 @@ def write_mlmodel(folder: Path, manifest: Manifest) -> None:
     raw = bool(manifest.preprocessing)
     if raw:
         mlflow.pyfunc.add_to_model(model, loader_module=__name__)
+    elif _is_table(manifest.signature):
+        (folder / _CODE).mkdir()
+        shutil.copyfile(mlflow_table.__file__, folder / _CODE / f"{_TABLE_MODULE}.py")
+        mlflow.pyfunc.add_to_model(model, loader_module=_TABLE_MODULE, data=MODEL_FILE, code=_CODE)
     else:
         mlflow.pyfunc.add_to_model(model, loader_module="mlflow.onnx", data=MODEL_FILE)
     model.add_flavor(
@@ -60,13 +70,22 @@ def _load_pyfunc(path: str) -> _Served:
     return _Served(Bundle.open(Path(path)))
 
 
+def _is_table(signature: Signature) -> bool:
+    return len(signature.inputs) > 1 and all(spec.shape == [-1] for spec in signature.inputs)
+
+
 def _mlflow_signature(signature: Signature):  # type: ignore[no-untyped-def]  # an mlflow type, not imported here
     from mlflow.models import ModelSignature
-    from mlflow.types import Schema
+    from mlflow.types import ColSpec, Schema
+    from mlflow.types.schema import AnyType
 
+    if _is_table(signature):
+        # Any type: MLflow would refuse int64 where FP32 is declared, and truth values where texts are.
+        inputs = [ColSpec(AnyType(), spec.name) for spec in signature.inputs]
+    else:
+        inputs = [_tensor(spec, single=len(signature.inputs) == 1) for spec in signature.inputs]
     return ModelSignature(
-        inputs=Schema([_tensor(spec, single=len(signature.inputs) == 1) for spec in signature.inputs]),
-        outputs=Schema([_tensor(spec, single=False) for spec in signature.outputs]),
+        inputs=Schema(inputs), outputs=Schema([_tensor(spec, single=False) for spec in signature.outputs])
     )
 
 

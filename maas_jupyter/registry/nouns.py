@@ -16,6 +16,8 @@ from maas_jupyter.schema import UNREADABLE, Manifest
 VERDICT_TAG = "maas.verdict"
 
 _MOST_METRICS = 8
+_FIRST = ("val_loss", "val_accuracy", "val_mae", "loss", "accuracy", "mae", "r2")
+_LAST = ("step_loss",)
 
 
 class VersionVerdict(msgspec.Struct, frozen=True, kw_only=True):
@@ -148,7 +150,7 @@ class RunRecord:
         return state.place
 
     def __repr__(self) -> str:
-        metrics = [f"{name} {value:.4f}" for name, value in sorted(self.metrics.items())[:_MOST_METRICS]]
+        metrics = [f"{name} {value:.4f}" for name, value in by_importance(self.metrics)[:_MOST_METRICS]]
         parts = [f"{self.run_id[:8]} {self.name}: {self.status.replace('_', ' ')}", self.progress, *metrics]
         return ", ".join(part for part in parts if part)
 
@@ -181,6 +183,13 @@ class RunList(list[RunRecord], Displayed):
 
     def __repr__(self) -> str:
         return "\n".join(map(repr, self)) or "No such runs. Start one: %maas train net --data train"
+
+
+def by_importance(metrics: dict[str, float]) -> list[tuple[str, float]]:
+    """Return metrics with what tells most of a run first: of validation rows, of training rows, then by the name."""
+    first = [name for name in _FIRST if name in metrics]
+    rest = sorted(metrics.keys() - {*first, *_LAST}) + [name for name in _LAST if name in metrics]
+    return [(name, metrics[name]) for name in [*first, *rest]]
 
 
 def version_tags(manifest: Manifest, digest: str, metrics: dict[str, float], parent: str | None) -> dict[str, str]:

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
 import msgspec
 
@@ -166,25 +170,25 @@ class Registry:
             Measurements, kept with the version.
         parent : str, optional
             Reference of the version that this one was made from.
-        """
-        from mlflow.exceptions import MlflowException
 
+        Raises
+        ------
+        Unavailable
+            If MLflow or the disk of the home does not take it; what was written of the files is removed.
+        """
         check_name(name)
         artifact_path = f"bundles/{bundle.digest[:16]}"
         with tempfile.TemporaryDirectory(prefix="maas-") as scratch, translated(self.uri):
             folder = Path(scratch)
             bundle.copy_to(folder)
             write_mlmodel(folder, bundle.manifest)
-            self._client.log_artifacts(run_id, scratch, artifact_path)
-            try:
-                self._client.create_registered_model(name)
-            except MlflowException as error:
-                if error.error_code != "RESOURCE_ALREADY_EXISTS":
-                    raise
             source = f"{self._client.get_run(run_id).info.artifact_uri}/{artifact_path}"
-            created = self._client.create_model_version(
-                name, source, run_id, tags=version_tags(bundle.manifest, bundle.digest, metrics, parent)
-            )
+            with _removed_on_failure(source):
+                self._client.log_artifacts(run_id, scratch, artifact_path)
+                self._create_model(name)
+                created = self._client.create_model_version(
+                    name, source, run_id, tags=version_tags(bundle.manifest, bundle.digest, metrics, parent)
+                )
             # Asked of the registry: an earlier registration may have been cut off before it set the alias.
             crowned = CHAMPION not in self._client.get_registered_model(name).aliases
             if crowned:
@@ -238,8 +242,8 @@ class Registry:
             bundle = Bundle.open(folder, digest=version.digest)
             self._cache.mkdir(parents=True, exist_ok=True)
             beside = Path(tempfile.mkdtemp(prefix=".new-", dir=self._cache))
-            bundle.copy_to(beside)
             try:
+                bundle.copy_to(beside)
                 beside.rename(kept)
             except OSError:
                 shutil.rmtree(beside, ignore_errors=True)
@@ -359,6 +363,15 @@ class Registry:
 
     # -- inside -------------------------------------------------------------------------------------------------------
 
+    def _create_model(self, name: str) -> None:
+        from mlflow.exceptions import MlflowException
+
+        try:
+            self._client.create_registered_model(name)
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_ALREADY_EXISTS":
+                raise
+
     def _unknown(self, name: str) -> NotFound:
         known = [model.name for model in self._pages(self._client.search_registered_models, None)]
         return NotFound(
@@ -378,6 +391,20 @@ class Registry:
             token = page.token
             if not token:
                 return found
+
+
+@contextmanager
+def _removed_on_failure(uri: str) -> Iterator[None]:
+    """Remove a new folder of this machine where it could not be filled and registered: a full disk would stay full."""
+    parts = urlsplit(uri)
+    folder = Path(url2pathname(parts.path)) if parts.scheme in ("", "file") else None
+    known = folder is None or folder.exists()
+    try:
+        yield
+    except BaseException:
+        if folder is not None and not known:
+            shutil.rmtree(folder, ignore_errors=True)
+        raise
 
 
 def _aliases_by_version(model: MlflowModel) -> dict[str, list[str]]:

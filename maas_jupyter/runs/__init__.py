@@ -4,7 +4,7 @@ from maas_jupyter.runs.comparison import ComparedRun, RunComparison, less_is_bet
 from maas_jupyter.runs.curves import Curve
 from maas_jupyter.runs.folder import RunFolder, run_folders
 from maas_jupyter.runs.life import lives
-from maas_jupyter.runs.lookup import LAST, beginning_with, last_run
+from maas_jupyter.runs.lookup import LAST, beginning_with, find_training, last_run
 from maas_jupyter.runs.state import Best, RunState, RunStatus
 
 __all__ = [
@@ -17,6 +17,7 @@ __all__ = [
     "RunState",
     "RunStatus",
     "beginning_with",
+    "find_training",
     "last_run",
     "less_is_better",
     "lives",

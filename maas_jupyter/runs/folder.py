@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import socket
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from maas_jupyter.errors import BundleError
 from maas_jupyter.runs.life import beat, lives
 from maas_jupyter.runs.state import RunState
 from maas_jupyter.schema import decode, encode, write_atomic
@@ -74,6 +78,32 @@ class RunFolder:
     def stop_requested(self) -> bool:
         """Say whether somebody asked it to stop."""
         return (self.path / _STOP).exists()
+
+    @contextmanager
+    def taken_up(self) -> Iterator[None]:
+        """Show a run that is resumed as under way while its training is prepared; where that fails, as it was.
+
+        What asks it to stop from here on is meant for the training that comes.
+        """
+        path = self.path / _STATE
+        try:
+            before = path.read_bytes()
+            state = decode(before, RunState, where=str(path))
+            state.status, state.error = "training", ""
+            state.pid, state.host = os.getpid(), socket.gethostname()
+            self.clear_stop()
+            self.beat()
+            self.write(state)
+        except (OSError, BundleError):
+            # A disk that takes nothing hides the run for a while; the training itself says so.
+            before = b""
+        try:
+            yield
+        except BaseException:
+            if before:
+                with suppress(OSError):
+                    write_atomic(path, before)
+            raise
 
     def clear_stop(self) -> None:
         """Forget that it was asked to stop, before it starts."""

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
-from maas_jupyter.errors import BundleError, UsageError
+from maas_jupyter.errors import BundleError, NotFound, UsageError, nearest
 from maas_jupyter.runs.folder import RunFolder, run_folders
 from maas_jupyter.runs.state import RunState
 
@@ -33,6 +34,37 @@ def last_run(home: Path, *, verb: str | None = None) -> RunFolder | None:
             if len(found) == _RECENT:
                 break
     return max(found, key=lambda each: each[:2])[2] if found else None
+
+
+def find_training(home: Path, run: Any) -> RunFolder:
+    """Return the folder of the training that is meant.
+
+    Parameters
+    ----------
+    run : Run, str
+        A run, its id or the beginning of it, or ``last`` (`runs.last_run`).
+
+    Raises
+    ------
+    NotFound
+        If there is none.
+    UsageError
+        If more than one begins like this.
+    """
+    wanted = run if isinstance(run, str) else run.run_id
+    if wanted == LAST:
+        last = last_run(home, verb="train")
+        if last is None:
+            raise NotFound("No model was trained on this machine.", hint="Train one: %maas train net --data train")
+        return last
+    known = [folder.run_id for folder in run_folders(home)]
+    found = beginning_with(wanted, known)
+    if found is None:
+        raise NotFound(
+            f"There is no run '{wanted}' on this machine.",
+            hint=nearest(wanted, [run_id[:8] for run_id in known], what="runs", otherwise="Train one first."),
+        )
+    return RunFolder(home, found)
 
 
 def beginning_with(word: str, known: Iterable[str]) -> str | None:

@@ -14,11 +14,12 @@ RunStatus = Literal["training", "finished", "stopped_early", "interrupted", "fai
 
 
 class Best(Struct, frozen=True):
-    """The epoch whose watched metric was best."""
+    """The epoch whose watched metric was best, and all that was measured in it."""
 
     epoch: int
     metric: str
     value: float
+    metrics: dict[str, float] = field(default_factory=dict)
 
 
 class RunState(Struct, kw_only=True):
@@ -153,9 +154,22 @@ class RunState(Struct, kw_only=True):
         return resumed_line(self.line, how) or f"the same call of {self.verb} with {how}"
 
     @property
+    def measured(self) -> dict[str, float]:
+        """``epoch`` and metrics of the epoch whose weights are kept; of the last complete one before it is over."""
+        if self.kept and self.best is not None and self.best.epoch == self.kept and self.best.metrics:
+            return {"epoch": float(self.kept), **self.best.metrics}
+        return self.history[-1] if self.history else {}
+
+    @property
+    def measured_words(self) -> str:
+        """Whose metrics are shown: ``best epoch 4 of 6``, ``last epoch``."""
+        at = int(self.measured.get("epoch", 0))
+        return f"best {self.unit} {at} of {self.epoch}" if at < self.epoch else f"last {self.unit}"
+
+    @property
     def metrics(self) -> dict[str, float]:
-        """The last complete epoch's metrics."""
-        return {name: value for name, value in (self.history[-1] if self.history else {}).items() if name != "epoch"}
+        """The metrics of the epoch whose weights are kept; of the last complete one before it is over."""
+        return {name: value for name, value in self.measured.items() if name != "epoch"}
 
 
 def resumed_line(line: str, how: str) -> str:

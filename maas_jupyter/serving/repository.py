@@ -248,7 +248,8 @@ class ModelRepository:
                 self._others[name] = {row.version: row for row in rows}
             if ready:
                 self._routers[name] = Router(name, ready, shadow=model.shadow)
-                log.info("model %s serves %s", name, self._routers[name].weights)
+                if before is None or before.words != self._routers[name].words:
+                    log.info("model %s serves %s", name, self._routers[name].words)
             self._retire(name, old - {loaded for loaded, _ in ready})
             return failed
 

@@ -12,6 +12,8 @@ from maas_jupyter.training.options import TrainingOptions
 
 _MOST_COLUMNS = 5
 _EXPLODING = 100.0
+#: So many times the loss of the beginning is no noise any more.
+_FAR = 3.0
 
 
 def diverged(
@@ -58,6 +60,19 @@ def diverged(
     )
 
 
+def far_above(state: RunState, lr: float, options: TrainingOptions) -> list[str]:
+    """Say of a loss that is a number, and far above the one that the training began with, what to lower."""
+    curve, reached = state.curves.get("loss"), state.metrics.get("loss")
+    began = curve.y[0] if curve is not None and curve.y else 0.0
+    if reached is None or began <= 0 or reached < _FAR * began:
+        return []
+    clip = "" if options.clip else " or add --clip 1"
+    return [
+        f"the loss ends at {reached:.4g}, far above the {began:.4g} that it began with: the model learned nothing "
+        f"usable. Lower --lr (it is {lr:g}){clip}"
+    ]
+
+
 def weights_diverged(state: RunState, name: str) -> TrainingError:
     """Build the error of a parameter that is NaN or infinite."""
     return TrainingError(
@@ -91,7 +106,8 @@ def out_of_memory(error: BaseException, state: RunState, options: TrainingOption
 def _kept(state: RunState) -> str:
     if not state.checkpoint:
         return ""
-    return f"The last good checkpoint is kept; go on from it with --resume {state.run_id[:8]}: {state.checkpoint}"
+    kept = f"The last good checkpoint is kept in {state.checkpoint}; go on from it with"
+    return f"{kept} {state.resume_line}" if state.line else f"{kept} --resume {state.run_id[:8]}"
 
 
 def _not_numbers(data: Data, inputs: tuple[Tensor, ...]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,10 +12,22 @@ from typing import Any
 import torch
 from torch import nn
 
-from maas_jupyter.data import Data, Prepared, Source, TextPreprocessing, as_source, prepare, shared_rows, split
+from maas_jupyter.data import (
+    Data,
+    Prepared,
+    Source,
+    TensorData,
+    TextPreprocessing,
+    as_source,
+    prepare,
+    shared_rows,
+    split,
+    telling_columns,
+)
 from maas_jupyter.data.text import most_tokens
 from maas_jupyter.errors import InvalidInput, UsageError
 from maas_jupyter.language import LanguageIntake, LoraOptions, add_lora, has_stray_adapters
+from maas_jupyter.modules import run_module
 from maas_jupyter.pretrained import (
     CausalLogits,
     Logits,
@@ -34,6 +47,8 @@ from maas_jupyter.training.rescale import rescaled, too_far
 
 _LANGUAGE: Task = "text-generation"
 _MAX_TOKENS = 512
+#: Enough to see the shape of a model's answers.
+_SEEN_ROWS = 8
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -162,7 +177,11 @@ def take_apart(data: Any, val: Any, asked: Asked) -> tuple[Source, Source | None
         how = "Name the column to predict: --target COLUMN" if rows.form == "table" else "Pass (X, y) instead of X."
         raise InvalidInput("'data' has no targets, only inputs.", hint=how)
     notes: list[str] = []
-    warnings: list[str] = []
+    warnings = [
+        f"column '{column}' alone tells the target: where new rows do not have it, what is measured here says nothing "
+        "about them"
+        for column in telling_columns(rows)
+    ]
     if val is None:
         return rows, None, notes, warnings
     if isinstance(val, int | float) and not isinstance(val, bool):
@@ -196,11 +215,11 @@ def chosen(model: Any, task: str | None) -> Any:
     InvalidInput
         If there is no such model.
     """
-    if isinstance(model, str) and model.isidentifier() and not Path(model).exists():
+    if isinstance(model, str) and re.fullmatch(r"[\d.]+|[^\W\d]\w*", model) and not Path(model).exists():
         raise UsageError(
             f"'{model}' is not a torch module, nor the folder of a model.",
-            hint="Name the variable that holds it: %maas train net --data train. A model of the hub is written "
-            f"OWNER/{model}.",
+            hint="Name the variable that holds it: %maas train net --data train."
+            + (f" A model of the hub is written OWNER/{model}." if model.isidentifier() else ""),
         )
     if isinstance(model, str | Path):
         if task == _LANGUAGE or (task is None and is_causal(model)):
@@ -221,7 +240,7 @@ def fit_module(model: Any, rows: Source, asked: Asked) -> tuple[nn.Module, Prepa
     if isinstance(model, nn.Module):
         check_params(model, asked.params)
     if isinstance(model, nn.Module) and not is_pretrained(model):
-        prepared = prepare(rows, model, class_count=_width(model), **options)
+        prepared = _like_answers(model, prepare(rows, model, class_count=_width(model), **options))
         return model, prepared, too_far(model, prepared)
     if isinstance(model, nn.Module):
         config: Any = model.config
@@ -232,17 +251,28 @@ def fit_module(model: Any, rows: Source, asked: Asked) -> tuple[nn.Module, Prepa
         module: nn.Module = Logits(model)
         prepared = prepare(rows, module, class_count=outputs, **options)
         _check_tokens(module, prepared)
+        prepared = _like_answers(module, prepared)
         return module, prepared, too_far(module, prepared)
     prepared = prepare(rows, **options)
     module = fresh_module(model, prepared, asked.params, asked.seed)
     if rows.form not in ("tensors", "loader"):
         # Only now it is known which tensors the module takes.
         prepared = prepare(rows, module, **options)
+    prepared = _like_answers(module, prepared)
     if is_builder(model):
         module, notes = rescaled(module, prepared)
         return module, prepared, notes
     _check_tokens(module, prepared)
     return module, prepared, too_far(module, prepared)
+
+
+def _like_answers(module: nn.Module, prepared: Prepared) -> Prepared:
+    """Return the rows with numbers to predict in a column where they are ``(rows,)`` and the answers ``(rows, 1)``."""
+    targets = prepared.data.targets if isinstance(prepared.data, TensorData) else None
+    if prepared.task != "regression" or targets is None or targets.ndim != 1:
+        return prepared
+    head = prepared.data.head(_SEEN_ROWS)
+    return prepared.in_column() if run_module(module, head).shape == (len(head), 1) else prepared
 
 
 def fresh_module(model: Any, prepared: Prepared, params: Mapping[str, Any], seed: int) -> nn.Module:

@@ -91,12 +91,14 @@ class TrainingJob:
             told += [f"not the result of a run without a break: {', '.join(changed)}"] if changed else []
             state.notes = told
         state.warnings += [warning for warning in subject.warnings if warning not in state.warnings]
+        state.epochs = options.epochs or 0
         # At once, so that it is the last run for whoever asks, though its thread may not have begun.
         state.started = state.started or time.time()
         state.pid, state.host = os.getpid(), socket.gethostname()
         folder = RunFolder(home, state.run_id)
-        # Before anybody can see it: a wish that comes from now on is meant for this training.
-        folder.clear_stop()
+        if resume is None:
+            # Before anybody can see it: a wish that comes from now on is meant for this training.
+            folder.clear_stop()
         recorder = Recorder(registry, folder, state)
         files = []
         try:

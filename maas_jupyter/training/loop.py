@@ -19,7 +19,7 @@ from maas_jupyter.training import randomness
 from maas_jupyter.training.batches import Batches, Pair
 from maas_jupyter.training.best import BestWeights
 from maas_jupyter.training.checkpoint import Checkpoint
-from maas_jupyter.training.failures import diverged, out_of_memory
+from maas_jupyter.training.failures import diverged, far_above, out_of_memory
 from maas_jupyter.training.fingerprint import fingerprint
 from maas_jupyter.training.keeper import Keeper, Standing
 from maas_jupyter.training.measures import Totals
@@ -28,6 +28,7 @@ from maas_jupyter.training.options import TrainingOptions
 from maas_jupyter.training.plan import TrainingPlan
 from maas_jupyter.training.scoring import score
 from maas_jupyter.training.stopping import StopRequest, Wish
+from maas_jupyter.training.threads import one_thread
 from maas_jupyter.training.update import Update
 
 _SECONDS_BETWEEN_LOOKS = 0.1
@@ -142,7 +143,9 @@ class _Training:
     def run(self) -> Path | None:
         self._begin()
         try:
-            with randomness.kept(self.plan.device), self.stop:
+            with randomness.kept(self.plan.device), self.stop, one_thread(self.plan.small) as alone:
+                if alone:
+                    self.state.notes.append("one thread: its steps are too small to be shared")
                 randomness.seed_all(self.options.seed)
                 kept = self._run()
         except KeyboardInterrupt:
@@ -172,11 +175,15 @@ class _Training:
             # Raised by the code that was trained, somewhere within a step; the weights are the ones of that moment.
             state.status = "interrupted"
         self._take_losses()
-        return self.keeper.finish(restore_best=state.status != "interrupted" and self.val is not None)
+        kept = self.keeper.finish(restore_best=state.status != "interrupted" and self.val is not None)
+        if state.status != "interrupted":
+            for warning in far_above(state, float(self.plan.optimizer.param_groups[0]["lr"]), self.options):
+                self._warn(warning)
+        return kept
 
     def _begin(self) -> None:
         state, batches, options = self.state, self.batches.count, self.options
-        state.status, state.error = "training", ""
+        state.status, state.error, state.kept = "training", "", 0
         state.device = str(self.plan.device)
         state.pid, state.host = os.getpid(), socket.gethostname()
         state.steps = None if batches is None else ceil(batches / options.accumulate)
@@ -302,7 +309,7 @@ class _Training:
         for name, value in metrics.items():
             if name != "loss":
                 state.curves.setdefault(name, Curve()).add(float(state.epoch), value)
-        improved = self._compare(metrics.get(plan.watched))
+        improved = self._compare(metrics)
         if plan.schedule is not None:
             plan.schedule.after_epoch(metrics.get(plan.watched))
         for observer in self.observers:
@@ -310,10 +317,10 @@ class _Training:
         if (improved and self.val is not None and self.here.best.on_disk) or self.keeper.due(time.perf_counter()):
             self.keeper.save()
 
-    def _compare(self, value: float | None) -> bool:
-        best, upwards = self.state.best, self.plan.upwards
+    def _compare(self, metrics: dict[str, float]) -> bool:
+        value, best, upwards = metrics.get(self.plan.watched), self.state.best, self.plan.upwards
         if value is not None and (best is None or (value > best.value if upwards else value < best.value)):
-            self.state.best = Best(self.state.epoch, self.plan.watched, value)
+            self.state.best = Best(self.state.epoch, self.plan.watched, value, metrics)
             self.here.waited = 0
             if self.val is not None:
                 self.here.best.keep(self.module)

@@ -28,6 +28,7 @@ class Meter:
         self._process = psutil.Process()
         self._seen: deque[tuple[float, int]] = deque()
         self._began = time.perf_counter() - state.seconds
+        self._pace_from: tuple[float, float] | None = None
         if device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(device)
 
@@ -41,7 +42,12 @@ class Meter:
         if now > seen[0][0]:
             state.rows_per_second = (state.rows - seen[0][1]) / (now - seen[0][0])
         done = state.fraction
-        state.remaining = state.seconds * (1 - done) / done if done > 0 and state.status == "training" else None
+        if self._pace_from is None and done > 0:
+            # The first step warms up: what follows it says how fast the others are.
+            self._pace_from = (now, done)
+        began, at = self._pace_from or (now, done)
+        going_on = state.status == "training" and done > at
+        state.remaining = (now - began) * (1 - done) / (done - at) if going_on else None
         if self._device.type == "cuda":
             state.memory = torch.cuda.max_memory_allocated(self._device)
         else:

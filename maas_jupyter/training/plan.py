@@ -17,6 +17,7 @@ from maas_jupyter.training.optimizers import make_optimizer
 from maas_jupyter.training.options import TrainingOptions
 from maas_jupyter.training.precision import Precision
 from maas_jupyter.training.schedule import Schedule, make_schedule
+from maas_jupyter.training.threads import counted_work, is_small
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,8 @@ class TrainingPlan:
     precision : Precision
     device : torch.device
         The module is there.
+    small : bool
+        Whether its steps are too small for more than one thread of the CPU.
     notes : list of str
         What was decided, in words.
     """
@@ -60,6 +63,7 @@ class TrainingPlan:
     schedule: Schedule | None
     precision: Precision
     device: torch.device
+    small: bool = False
     notes: list[str] = field(default_factory=list)
 
     @classmethod
@@ -98,7 +102,8 @@ class TrainingPlan:
         module.to(device)
         with randomness.kept(device):
             head = data.head(8)
-            output = run_module(module, head)
+            with counted_work() as work:
+                output = run_module(module, head)
         targets = head.required_targets()
         found: Task = task or ("regression" if targets.is_floating_point() else "classification")
         if found != "text-generation":
@@ -124,11 +129,16 @@ class TrainingPlan:
             notes.append(f"a batch of {options.batch_size} is more than the {data.rows} rows: one batch an epoch")
         metric = METRICS[found]
         watched = _watched(options.watch, metric, val is not None)
+        if options.patience is not None and not watched.startswith("val_"):
+            notes.append(f"--patience watches the {watched} of the training rows; with --val it watches other rows")
         upwards = watched.removeprefix("val_") == metric.name and metric.upwards
         optimizer = make_optimizer(options.optimizer, module, options.lr)
         schedule = make_schedule(options.schedule, optimizer, warmup=options.warmup, upwards=upwards)
         weigh = batch_weight(loss, found)
-        return cls(found, width, loss, weigh, metric, watched, upwards, optimizer, schedule, precision, device, notes)
+        small = device.type == "cpu" and is_small(module, work, len(targets), options.batch_size)
+        return cls(
+            found, width, loss, weigh, metric, watched, upwards, optimizer, schedule, precision, device, small, notes
+        )
 
 
 def _place(device: torch.device) -> str:

@@ -1,47 +1,14 @@
-"""Going on with an earlier run: which one is meant, with which options, and what makes its result another one."""
+"""Going on with an earlier run: with which options, and what makes its result another one."""
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 from maas_jupyter.data import Data
-from maas_jupyter.errors import NotFound, UsageError, nearest
-from maas_jupyter.runs import LAST, RunFolder, beginning_with, last_run, run_folders
+from maas_jupyter.errors import UsageError
 from maas_jupyter.training.checkpoint import Checkpoint
 from maas_jupyter.training.fingerprint import fingerprint
 from maas_jupyter.training.options import TrainingOptions, different
-
-
-def find_training(home: Path, run: Any) -> RunFolder:
-    """Return the folder of the training that is meant.
-
-    Parameters
-    ----------
-    run : Run, str
-        A run, its id or the beginning of it, or ``last`` (`runs.last_run`).
-
-    Raises
-    ------
-    NotFound
-        If there is none.
-    UsageError
-        If more than one begins like this.
-    """
-    wanted = run if isinstance(run, str) else run.run_id
-    if wanted == LAST:
-        last = last_run(home, verb="train")
-        if last is None:
-            raise NotFound("No model was trained on this machine.", hint="Train one: %maas train net --data train")
-        return last
-    known = [folder.run_id for folder in run_folders(home)]
-    found = beginning_with(wanted, known)
-    if found is None:
-        raise NotFound(
-            f"There is no run '{wanted}' on this machine.",
-            hint=nearest(wanted, [run_id[:8] for run_id in known], what="runs", otherwise="Train one first."),
-        )
-    return RunFolder(home, found)
 
 
 def resumed_options(checkpoint: Checkpoint, given: dict[str, Any]) -> TrainingOptions:
@@ -54,15 +21,19 @@ def resumed_options(checkpoint: Checkpoint, given: dict[str, Any]) -> TrainingOp
     """
     state = checkpoint.state.run
     options = TrainingOptions.resumed(checkpoint.state.options, given)
-    if options.epochs is not None and state.epoch >= options.epochs:
+    done = (("epochs", state.epoch, options.epochs), ("steps", state.total_steps, options.steps))
+    for unit, count, wanted in done:
+        if wanted is None or count < wanted:
+            continue
+        if unit in given and count < (checkpoint.state.options.get(unit) or 0):
+            raise UsageError(
+                f"Run {state.run_id[:8]} has done {count} {unit} already, so that --{unit} {wanted} leaves nothing to "
+                "do.",
+                hint=f"Leave --{unit} out to go on to {checkpoint.state.options[unit]}, or give more than {count}.",
+            )
         raise UsageError(
-            f"Run {state.run_id[:8]} is complete: {state.epoch} of {options.epochs} epochs.",
-            hint=f"Give it more: --epochs {state.epoch * 2}",
-        )
-    if options.steps is not None and state.total_steps >= options.steps:
-        raise UsageError(
-            f"Run {state.run_id[:8]} is complete: {state.total_steps} of {options.steps} steps.",
-            hint=f"Give it more: --steps {state.total_steps * 2}",
+            f"Run {state.run_id[:8]} is complete: it has done {count} {unit}, and {wanted} were asked for.",
+            hint=f"Give more than {count}: --{unit} {count * 2}",
         )
     return options
 

@@ -20,7 +20,7 @@ from maas_jupyter.language import LanguageIntake, merged
 from maas_jupyter.plugins import Displayed
 from maas_jupyter.pretrained import is_pretrained, quiet, saved_tokenizer, unwrapped
 from maas_jupyter.registry import ModelVersion
-from maas_jupyter.runs import RunState, RunStatus
+from maas_jupyter.runs import LAST, RunState, RunStatus
 
 _GOODBYE_SECONDS = 10.0
 
@@ -98,7 +98,7 @@ class Run(Displayed):
 
     @property
     def metrics(self) -> dict[str, float]:
-        """The last epoch's metrics."""
+        """The metrics of the epoch whose weights the module has; of the last one before it is over."""
         return self.state.metrics
 
     @property
@@ -205,13 +205,21 @@ class Run(Displayed):
             return f"weights of the last epoch, {state.kept} of {state.epoch}"
         return f"weights of the best epoch, {state.kept} of {state.epoch}: {best.metric} {best.value:.4f}"
 
+    @property
+    def course(self) -> str:
+        """How far it came: ``3 of 20 epochs in 4.2 s``."""
+        state = self.state
+        asked = f"{state.epoch} of {state.epochs} epochs" if state.epochs else f"{state.epoch} epochs"
+        if state.status == "training" and not state.total_steps:
+            return f"epoch 1 of {state.epochs} begins" if state.epochs else "epoch 1 begins"
+        return f"{asked} in {state.seconds:.1f} s"
+
     def __repr__(self) -> str:
         state = self.state
         metrics = ", ".join(f"{name} {value:.4f}" for name, value in self.metrics.items())
-        asked = f"{state.epoch} of {state.epochs} epochs" if state.epochs else f"{state.epoch} epochs"
-        lines = [f"Run {self.run_id[:8]} '{self.name}' {state.word}: {asked} in {self.seconds:.1f} s"]
+        lines = [f"Run {self.run_id[:8]} '{self.name}' {state.word}: {self.course}"]
         if metrics:
-            lines.append(f"last epoch: {metrics}")
+            lines.append(f"{state.measured_words}: {metrics}")
         if self.version is not None:
             lines.append(f"registered as {self.version!r}")
             lines.append(self.weights)
@@ -227,6 +235,18 @@ class Run(Displayed):
 
 
 _going_on: weakref.WeakSet[Run] = weakref.WeakSet()
+#: The last run that could not be registered: no variable holds what an error took the place of.
+_unregistered: list[Run] = []
+
+
+def keep_unregistered(run: Run) -> None:
+    """Keep a run, in the place of the one before, for `register` to find."""
+    _unregistered[:] = [run]
+
+
+def unregistered(word: str) -> Run | None:
+    """Return the run that is kept, if its id begins so or the last one is meant."""
+    return next((run for run in _unregistered if word == LAST or (word and run.run_id.startswith(word))), None)
 
 
 def trained_by(module: nn.Module) -> Run | None:

@@ -166,9 +166,12 @@ class _Parser:
         return Range(name, low, high, is_log, step)
 
     def _option(self) -> Value:
+        start = self._at
         word = self._match(_WORD, "a value is expected")
-        number = _NUMBER.fullmatch(word)
-        if number is None:
+        number = _NUMBER.match(word)
+        if number is not None and word[number.end() : number.end() + 1] == ".":
+            raise self._wrong("'..' between two numbers is expected", start + number.end())
+        if number is None or number.end() != len(word):
             return _WORDS.get(word.lower(), word)
         return int(word) if _INTEGER.fullmatch(word) else float(word)
 

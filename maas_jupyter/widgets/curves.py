@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from math import isfinite
+from math import ceil, isfinite
 from typing import TYPE_CHECKING
 
 from maas_jupyter.widgets import html
@@ -121,6 +121,8 @@ def curves_image(panels: Sequence[Panel], end: float, alt: str) -> str:
 
 def curves_svg(panels: Sequence[Panel], end: float) -> str:
     """Draw panels, two in a row; the time axis counts epochs."""
+    # A run that was stopped within an epoch ends before the mark.
+    end = float(ceil(end))
     columns = min(_COLUMNS, len(panels))
     rows = -(-len(panels) // columns)
     width = columns * (_WIDTH + _GAP) - _GAP

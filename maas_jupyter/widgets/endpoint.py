@@ -19,9 +19,11 @@ _MOST_ROWS = 10
 
 def render_endpoint(endpoint: Endpoint) -> dict[str, Any]:
     """Draw one endpoint, when it was so, and how to call it."""
-    from maas_jupyter.targets.endpoint import moment
+    from maas_jupyter.targets.endpoint import UNKNOWN, moment
 
     title = f"<b>{html.text(endpoint.name)}</b> {_state(endpoint)} on {html.text(endpoint.target)}"
+    if endpoint.name == UNKNOWN:
+        title = f"<b>{html.text(endpoint.target)}</b> {_state(endpoint)}"
     calls = "".join(
         f"<details><summary>{label}</summary><pre>{html.text(code)}</pre></details>"
         for label, code in (("curl", endpoint.curl), ("Python client", endpoint.python_client))

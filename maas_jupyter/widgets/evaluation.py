@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from maas_jupyter.evaluation.figures import as_png, pictures
+from maas_jupyter.evaluation.metrics import shown_name
 from maas_jupyter.widgets import html
 
 if TYPE_CHECKING:
@@ -73,7 +74,7 @@ def beside(parts: list[str]) -> str:
 
 def _metrics(evaluation: Evaluation) -> str:
     rows = [
-        [html.text(name.replace("_", " ")), number(value, evaluation.intervals.get(name))]
+        [html.text(shown_name(name).replace("_", " ")), number(value, evaluation.intervals.get(name))]
         for name, value in evaluation.metrics.items()
     ]
     return html.table(["metric", "value"], rows)
@@ -107,7 +108,7 @@ def _slices(table: SliceTable, evaluation: Evaluation) -> str:
         ]
         for group in table.groups
     ]
-    return html.table([table.column, "rows", *shown, ""], rows, numbers=range(1, len(shown) + 2))
+    return html.table([table.column, "rows", *map(shown_name, shown), ""], rows, numbers=range(1, len(shown) + 2))
 
 
 def _standing(intervals: Mapping[str, Interval], evaluation: Evaluation, name: str) -> str:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from maas_jupyter.explanation.report import MOST_FEATURES
+from maas_jupyter.explanation.report import MOST_FEATURES, others
 from maas_jupyter.widgets import html
 
 if TYPE_CHECKING:
@@ -56,8 +56,7 @@ def _bars(row: RowExplanation, most: int) -> str:
     ]
     if len(ranked) > most:
         rest = sum(weight for _, _, weight in ranked[most:])
-        others = f"{len(ranked) - most:,} others together"
-        rows.append([others, *([""] if with_values else []), "", f"{rest:+.4f}"])
+        rows.append([others(len(ranked) - most), *([""] if with_values else []), "", f"{rest:+.4f}"])
     headers = ["feature", *(["value"] if with_values else []), "", "adds"]
     return html.table(headers, rows, numbers=(1, 3) if with_values else (2,))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from maas_jupyter.evaluation.figures import differences_figure
+from maas_jupyter.evaluation.metrics import shown_name
 from maas_jupyter.widgets import html
 from maas_jupyter.widgets.evaluation import beside, number, picture
 
@@ -19,7 +20,7 @@ _MOST_CLASSES = 12
 def render(comparison: PairedComparison) -> dict[str, Any]:
     """Draw the sentence for each model, its numbers beside the first's, and the rows that they disagree on."""
     others = ", ".join(pair.other for pair in comparison.pairs)
-    parts = [html.heading(f"{comparison.first} against {others}", f"on the same {comparison.rows:,} rows")]
+    parts = [html.heading(f"{others} against {comparison.first}", f"on the same {comparison.rows:,} rows")]
     parts += [
         f'<div style="margin:2px 0">{html.badge(pair.outcome, _TONES[pair.outcome])} '
         f"{html.text(comparison.sentence(pair))}</div>"
@@ -33,7 +34,12 @@ def render(comparison: PairedComparison) -> dict[str, Any]:
 
 def _numbers(comparison: PairedComparison, pair: Pair) -> str:
     rows = [
-        [html.text(item.metric.replace("_", " ")), number(item.first, None), number(item.other, None), _change(item)]
+        [
+            html.text(shown_name(item.metric).replace("_", " ")),
+            number(item.first, None),
+            number(item.other, None),
+            _change(item),
+        ]
         for item in pair.differences
     ]
     return html.table(["", comparison.first, pair.other, "change"], rows, numbers=(1, 2, 3))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from maas_jupyter.widgets import html
 from maas_jupyter.widgets.curves import SERIES, Line, Panel, curves_image
 from maas_jupyter.widgets.registry import badges
-from maas_jupyter.widgets.training import TONES, is_drawn_here, run_markup, seconds, words
+from maas_jupyter.widgets.training import TONES, is_drawn_here, run_markup, words
 
 if TYPE_CHECKING:
     from maas_jupyter.runs import ComparedRun, RunComparison
@@ -32,8 +32,7 @@ def render(run: Run) -> dict[str, Any]:
         metrics = [f"{name} {value:.4f}" for name, value in list(run.metrics.items())[:_MOST_METRICS]]
         head = (
             f"<b>{html.text(run.name)}</b> {html.badge(words(state.status), TONES[state.status])} "
-            f"{state.epoch} of {state.epochs or state.epoch} epochs in {seconds(state.seconds)} · "
-            f"run {html.text(run.run_id[:8])}"
+            f"{run.course} · run {html.text(run.run_id[:8])}"
         )
         warnings = [f"{html.badge('warning', 'warn')} {html.text(each[:_LONGEST])}" for each in run.warnings]
         lines = [head, html.text(" · ".join(metrics)), *lines, *warnings[-_MOST_METRICS:]]

@@ -122,7 +122,7 @@ def run_markup(state: RunState, title: str) -> str:
     ]
     shown = [f"{name} <b>{value:.4f}</b>" for name, value in _escaped(state.metrics)]
     if shown:
-        parts.append(" · ".join([f"{state.unit} {int(state.history[-1]['epoch'])}", *shown]))
+        parts.append(" · ".join([f"{state.unit} {int(state.measured['epoch'])}", *shown]))
     parts += [f'<span style="color:{_COLOURS["finished"]}">{html.text(best)}</span>' for best in _best(state)]
     end = _reached(state)
     if state.status == "training":

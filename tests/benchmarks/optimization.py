@@ -1,7 +1,7 @@
 """What the methods of optimisation reach: ``.venv/bin/python tests/benchmarks/optimization.py``.
 
 Prints ratios, measured in turns in one run: medians of the ratios of neighbours, and in brackets of the shortest times,
-which a busy machine disturbs least. Name sections to run only some: encoder digits.
+which a busy machine disturbs least. Name sections to run only some: encoder digits repeats whole.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ import torch
 from sklearn.datasets import load_digits
 from torch import nn
 
+import maas_jupyter
 from maas_jupyter import plugins
 from maas_jupyter.bundle import Bundle
 from maas_jupyter.data import Source, as_source
@@ -208,9 +209,53 @@ def digits_section(folder: Path, options: argparse.Namespace) -> None:
         )
 
 
+def digits_run(home: Path) -> tuple[object, tuple[np.ndarray, np.ndarray]]:
+    """Train and register a CNN of digits; returns the run and rows that it has not seen."""
+    os.environ["MAAS_HOME"] = str(home)
+    X, y = load_digits(return_X_y=True)
+    X = (X / 16).astype("float32").reshape(-1, 1, 8, 8)
+    torch.manual_seed(0)
+    module = nn.Sequential(
+        *(nn.Conv2d(1, 64, 3, padding=1), nn.ReLU(), nn.Conv2d(64, 64, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2)),
+        *(nn.Flatten(), nn.Linear(1024, 128), nn.ReLU(), nn.Linear(128, 10)),
+    )
+    run = maas_jupyter.train(module, data=(X[:1300], y[:1300]), epochs=5, lr=2e-3, name="digits")
+    return run, (X[1300:], y[1300:])
+
+
+def repeats_section(folder: Path, options: argparse.Namespace) -> None:
+    """The p50 of each candidate over five comparisons."""
+    _, rows = digits_run(folder)
+    found: dict[str, list[float]] = {}
+    for _ in range(5):
+        comparison = maas_jupyter.quantize("digits/1", data=rows, method=("dynamic-int8", "static-int8"))
+        for candidate in comparison.candidates:
+            if candidate.measured is not None and candidate.measured.speed is not None:
+                found.setdefault(candidate.method, []).append(candidate.measured.speed.p50_ms)
+    for method, times in found.items():
+        shown = ", ".join(f"{each:.4f}" for each in times)
+        middle = statistics.median(times)
+        far = max(abs(each / middle - 1) for each in times)
+        say(f"{method}: p50 {shown} ms; the farthest is {far:.1%} from the median (10 %)")
+
+
+def whole_section(folder: Path, options: argparse.Namespace) -> None:
+    """The whole ``optimize`` of a CNN of digits, from a run, with every method that applies."""
+    run, rows = digits_run(folder)
+    started = time.perf_counter()
+    comparison = maas_jupyter.optimize(run, data=rows, max_drop=0.02, budget=60)
+    say(repr(comparison))
+    say(f"optimize took {time.perf_counter() - started:.0f} s (60)")
+
+
 ENCODER_METHODS = ["fused", "dynamic-int8", "static-int8", "weight-int8", "openvino-bf16", "openvino-int8"]
 DIGITS_METHODS = ["static-int8", "static-int8-entropy", "static-int8-percentile", "dynamic-int8"]
-SECTIONS = {"encoder": encoder_section, "digits": digits_section}
+SECTIONS = {
+    "encoder": encoder_section,
+    "digits": digits_section,
+    "repeats": repeats_section,
+    "whole": whole_section,
+}
 
 
 def main() -> None:

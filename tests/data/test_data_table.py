@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import nn
 
-from maas_jupyter.data import as_source, decode_preprocessing, encode_preprocessing, prepare
+from maas_jupyter.data import as_source, decode_preprocessing, encode_preprocessing, prepare, telling_columns
 from maas_jupyter.data.source import TableSource, TensorSource
 from maas_jupyter.data.table import fit_table
 from maas_jupyter.errors import InvalidInput
@@ -253,3 +253,31 @@ def test_rows_are_compared_in_parts(monkeypatch):
     assert (
         identity.shared_rows(TensorSource(inputs=(torch.tensor(X),)), TensorSource(inputs=(torch.tensor(X[3:9]),))) == 6
     )
+
+
+def test_columns_that_tell_the_target_are_found():
+    y = np.array(["no", "yes", "later"] * 10, dtype=object)
+    random = np.random.default_rng(0)
+    frame = pd.DataFrame(
+        {"id": range(30), "code": [{"no": 2, "yes": 7, "later": 1}[each] for each in y], "copy": y, "y": y}
+    )
+    frame["noise"] = random.choice(["a", "b", "c"], 30)
+    frame.loc[3, "copy"] = None
+    assert telling_columns(as_source(frame, target="y")) == ["code", "copy"]
+    frame["y"] = random.normal(size=30)
+    frame["cents"] = frame["y"] * -100 + 3
+    assert telling_columns(as_source(frame, target="y")) == ["cents"]
+    assert telling_columns(as_source(frame)) == []
+
+
+def test_one_category_is_one():
+    frame = pd.DataFrame({"a": ["x", "y"] * 5, "n": range(10), "y": [0, 1] * 5})
+    assert any("1 category one-hot" in note for note in prepare(as_source(frame, target="y")).notes)
+
+
+def test_a_hint_for_texts_fits_inputs_or_targets():
+    numbers = np.arange(8.0).reshape(4, 2)
+    for X, hint in ((numbers.astype(str), r"X\.astype\('float32'\)"), (np.full((4, 2), "a"), "DataFrame")):
+        with pytest.raises(InvalidInput, match=hint) as caught:
+            as_source((X, [0, 1, 0, 1]))
+        assert "unique" not in caught.value.hint

@@ -66,6 +66,13 @@ def test_a_run_is_evaluated_as_bundle_and_as_module(home, vintage):
     assert evaluation.module_difference.changed == 0
     assert evaluation.module_difference.max_difference < 1e-5
     assert "predicts the same on all 178 rows" in repr(evaluation)
+    assert re.search(r"note: \d+ of the 178 rows are training rows of this run", repr(evaluation))
+
+
+def test_rows_that_a_run_was_not_trained_on_are_not_noted(home):
+    X, y = wine()
+    run = maas_jupyter.train(mlp(13, 3), data=(X[::2], y[::2]), epochs=1)
+    assert not maas_jupyter.evaluate(run, data=(X[1::2], y[1::2])).notes
 
 
 def test_a_run_whose_module_was_changed_since_says_so(home):
@@ -138,7 +145,9 @@ def test_the_display_has_pictures_without_a_ground_and_a_text_twin(home, cellar)
         assert picture.mode == "RGBA"
         assert picture.getpixel((0, 0))[3] == 0
     assert len(bundle["text/html"]) < 250_000
-    assert "precision" in bundle["text/plain"]
+    for name in ("precision", "recall", "f1"):
+        assert f"{name} (macro)" in bundle["text/plain"]
+        assert f"{name} (macro)" in bundle["text/html"]
     assert bundle["text/plain"] == repr(evaluation)
 
 

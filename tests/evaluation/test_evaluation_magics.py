@@ -51,7 +51,7 @@ def test_a_gate_that_is_not_passed_fails_the_cell_after_showing_the_result(shell
 
 def test_a_champion_is_named_by_its_alias(shell, tasted):
     assert shell.run_cell("result = %maas evaluate tasted/2 --data data --no-worse-than champion").success
-    assert shell.user_ns["result"].verdict.gates[0].text == "no worse than tasted/1"
+    assert shell.user_ns["result"].verdict.gates[0].text == "no worse than tasted/1 (change in accuracy)"
 
 
 def test_a_gate_that_cannot_be_read_shows_its_character(shell, tasted, capsys):

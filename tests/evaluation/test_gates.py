@@ -70,7 +70,10 @@ def test_what_cannot_be_read_is_pointed_at(text, character, expected):
 def test_an_unknown_metric_offers_the_nearest():
     with pytest.raises(UsageError, match="no metric 'acuracy'") as caught:
         parse_gate("acuracy>=0.9")
-    assert "'accuracy'" in caught.value.hint
+    assert caught.value.hint == "Did you mean 'accuracy'?"
+    with pytest.raises(UsageError) as caught:
+        parse_gate("perplexty<=20")
+    assert "'perplexity'" in caught.value.hint
 
 
 @pytest.fixture

@@ -27,6 +27,8 @@ def test_a_model_that_is_clearly_worse_is_called_so():
     assert first.interval.low < first.change < first.interval.high < 0
     assert comparison.conclusion.startswith("blurred is worse than good: accuracy -0.")
     assert comparison.conclusion.endswith("p < 0.001")
+    assert repr(comparison).startswith("blurred against good on 800 rows")  # as the changes are
+    assert "f1 (macro)" in repr(comparison)
     reversed_ = compare([("blurred", blurred(truth, chances, 2)), ("good", classified(truth, chances))])
     assert reversed_.pairs[0].outcome == "better"
 

@@ -67,7 +67,7 @@ def test_a_gate_that_is_not_passed_stops_and_is_kept_and_shown(home, pair, capsy
 
 def test_a_model_that_is_worse_than_another_is_not_passed(home, pair):
     weak, _, rows = pair
-    with pytest.raises(GateError, match=r"no worse than judged/2: -0\.") as caught:
+    with pytest.raises(GateError, match=r"no worse than judged/2 \(change in accuracy\): -0\.") as caught:
         maas_jupyter.evaluate(weak, data=rows, no_worse_than="judged/2")
     assert "judged/1 is worse than judged/2: accuracy -0." in caught.value.message
 

@@ -82,6 +82,8 @@ def test_a_run_is_explained_in_the_columns_that_it_was_trained_on(home):
     for row, kind in zip(explanation.rows, frame["kind"], strict=False):
         assert row.prediction == ("cheap" if kind == "flat" else "dear")
         assert row.names == ["size", "kind"]
+    bare = maas_jupyter.explain(run, pd.DataFrame({"size": [np.nan], "kind": [None]}, dtype=object))[0]
+    assert [value for _, value, _ in bare.ranked()] == ["missing", "missing"]
     assert maas_jupyter.explain(run, frame[:3], target="dear", method="lime")[0].target == "dear"
 
 

@@ -66,6 +66,17 @@ def test_many_features_are_summed_up():
     assert len(found) < 12_000
 
 
+def test_what_is_missing_and_a_single_other_are_said():
+    found = explanation(row([2.0, 1.0], names=["size", "kind"], values=[np.nan, None]))
+    for shown in (repr(found), markup(found)):
+        assert shown.count("missing") == 2
+        assert "nan" not in shown
+    found = explanation(row(np.linspace(1, 0.1, 16)))
+    for shown in (repr(found), markup(found)):
+        assert "1 other" in shown
+        assert "1 others" not in shown
+
+
 def test_names_and_values_are_escaped():
     found = markup(explanation(row([1.0], names=["<b>"], values=["<script>"], warnings=["<i>"])))
     assert "<script>" not in found

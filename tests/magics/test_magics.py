@@ -189,3 +189,48 @@ def test_loading_twice_and_unloading_leaves_no_trace(shell):
     shell.run_line_magic("unload_ext", "maas_jupyter")
     assert len(shell.Completer.custom_matchers) == before - 1
     assert "maas" not in shell.magics_manager.magics["line"]
+
+
+def test_a_file_beside_a_variable_of_its_name_is_the_file(shell, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    error, _ = error_of(shell, "%maas train mlp --data data.csv --target y", capsys)
+    assert isinstance(error, InvalidInput)
+    assert error.message == "There is no file 'data.csv', and 'data' has no attribute csv."
+    (tmp_path / "data.csv").write_text("a,y\n" + "1,0\n2,1\n" * 20)
+    shell.run_cell("def tiny(features, classes):\n    import torch\n    return torch.nn.Linear(features, classes)")
+    assert shell.run_cell("%maas train tiny --data data.csv --target y --epochs 1").success
+
+
+@pytest.mark.parametrize(
+    ("line", "kind", "message", "hint"),
+    [
+        ("%maas train net --data data[7]", InvalidInput, "'data[7]' fails: tuple index", "Run it in a cell"),
+        ("%maas predict nothing X[:2] * np.nan", UsageError, "unexpected extra argument", 'quotes or brackets: "X[:2]'),
+        ("%maas train 5 --data data", UsageError, "'5' is not a torch module", "Name the variable"),
+        ("%maas tune net --data data --space lr=1e-4.1e-1", UsageError, "character 8", ".."),
+    ],
+)
+def test_what_is_meant_otherwise_is_told(shell, capsys, line, kind, message, hint):
+    error, _ = error_of(shell, line, capsys)
+    assert type(error) is kind
+    assert message in error.message
+    assert hint in error.hint
+
+
+def test_a_quoted_text_is_a_text_and_a_quoted_expression_an_expression(shell, monkeypatch):
+    asked = []
+    endpoint = type("E", (), {"predict": lambda self, rows, version: asked.append(rows)})()
+    monkeypatch.setattr(api.serving, "to_endpoint", lambda *_: endpoint)
+    shell.run_cell('%maas predict kinds "The return statement leaves a function"')
+    shell.run_cell('%maas predict kinds "hello"')
+    shell.run_cell('%maas predict kinds "X[:2] * 2"')
+    assert asked[:2] == ["The return statement leaves a function", "hello"]
+    np.testing.assert_array_equal(asked[2], wine()[0][:2] * 2)
+
+
+def test_a_run_that_is_resumed_without_its_model_says_what_else_is_needed(shell, capsys):
+    shell.run_cell("run = %maas train net --data data --epochs 2")
+    error, _ = error_of(shell, "%maas train --resume last", capsys)
+    assert "MODEL and --data are missing" in error.message
+    run_id = shell.user_ns["run"].run_id[:8]
+    assert error.hint.endswith(f"%maas train net --data data --epochs 2 --resume {run_id}")

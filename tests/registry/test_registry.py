@@ -14,6 +14,7 @@ from urllib.parse import urlparse
 
 import httpx
 import numpy as np
+import pandas
 import pytest
 import torch
 from mlflow import MlflowClient
@@ -118,6 +119,30 @@ print(json.dumps({name: value.tolist() for name, value in answer.items()}))
         expected = mlp(13, 3)(torch.tensor(X[:4])).softmax(1).numpy()
     np.testing.assert_allclose(answer["scores"], expected, atol=1e-5)
     assert answer["label"] == expected.argmax(1).tolist()
+
+
+def test_a_registered_table_answers_data_frames_of_any_index(home, tmp_path, child_environment):
+    """In a process that never imports this package, with MLflow's own calls only."""
+    code = """
+import sys
+import mlflow, numpy as np, pandas
+mlflow.set_tracking_uri(sys.argv[1])
+model = mlflow.pyfunc.load_model("models:/smokers@champion")
+frame = pandas.DataFrame({"age": [30, 61, 47], "smoker": [True, False, True]}, index=[5, 9, 12])
+expected = model.predict(frame)["scores"]
+assert expected.shape == (3, 2)
+for rows in (frame.astype({"age": float}), frame.to_dict("records"), {name: frame[name].to_numpy() for name in frame}):
+    np.testing.assert_array_equal(model.predict(rows)["scores"], expected)
+assert not [name for name in sys.modules if name.startswith("maas_jupyter")]
+"""
+    rows = [{"age": 20 + index, "smoker": index % 3 == 0, "ill": "yes" if index % 2 else "no"} for index in range(40)]
+    frame = pandas.DataFrame(rows)
+    maas_jupyter.train(mlp(3, 2), data=frame, target="ill", epochs=1, name="smokers")
+    uri = config.current().resolved_registry_uri
+    done = subprocess.run(
+        [sys.executable, "-c", code, uri], capture_output=True, text=True, env=child_environment, cwd="/"
+    )
+    assert done.returncode == 0, done.stderr
 
 
 def _artifact(version):

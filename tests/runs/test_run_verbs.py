@@ -247,3 +247,12 @@ def test_a_state_without_an_epoch_can_be_shown(own_home, capsys):
     RunFolder(own_home, "fresh").write(RunState(run_id="fresh", name="new", status="failed", error="No rows."))
     maas_jupyter.attach("fresh")
     assert "No rows." in capsys.readouterr().err
+
+
+def test_the_text_of_a_run_shows_what_tells_most_first():
+    from maas_jupyter.registry import RunRecord
+
+    names = ["eval_f1", "accuracy", "loss", "precision", "recall", "step_loss", "val_accuracy", "val_loss", "zeta"]
+    text = repr(RunRecord("0123456789", "kinds", "finished", 0.0, 1.0, dict.fromkeys(names, 0.5)))
+    shown = [word.split()[0] for word in text.split(", ")[1:]]
+    assert shown == ["val_loss", "val_accuracy", "loss", "accuracy", "eval_f1", "precision", "recall", "zeta"]

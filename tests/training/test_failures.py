@@ -200,3 +200,20 @@ def test_a_checkpoint_that_was_being_replaced_when_the_process_died_is_found(hom
     (folder / ".checkpoint.0123").mkdir()
     assert maas_jupyter.train(mlp(13, 3), data=wine(), resume=run, epochs=2).status == "finished"
     assert not list(folder.glob(".checkpoint*"))
+
+
+def test_a_loss_that_ends_far_above_its_beginning_is_a_warning():
+    state, _, _ = trained(mlp(13, 3), wine(), lr=1e6, epochs=2)
+    assert state.status == "finished"
+    (warning,) = state.warnings
+    assert "far above" in warning
+    assert "Lower --lr (it is 1e+06) or add --clip 1" in warning
+    state, _, _ = trained(mlp(13, 3), wine(), epochs=2)
+    assert state.warnings == []
+
+
+def test_patience_without_validation_rows_says_what_it_watches():
+    _, plan, _ = trained(mlp(13, 3), wine(), epochs=1, patience=3)
+    assert any("--patience watches the loss of the training rows" in note for note in plan.notes)
+    _, plan, _ = trained(mlp(13, 3), wine(), wine(), epochs=1, patience=3)
+    assert not any("--patience" in note for note in plan.notes)

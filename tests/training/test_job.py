@@ -158,3 +158,21 @@ def test_epochs_of_unknown_length_are_counted_without_an_end():
     assert state.epochs == 0
     assert state.place == f"epoch {state.epoch}"
     assert time.time() > state.updated
+
+
+def test_all_places_show_the_numbers_of_the_epoch_that_is_kept(home):
+    from maas_jupyter.monitoring import RecentRuns
+
+    X, y = wine()
+    run = maas_jupyter.train(
+        mlp(13, 3), data=(X[::2], y[::2]), val=(X[1::2], y[1::2]), lr=0.3, epochs=12, name="kept-epoch"
+    )
+    best = run.state.best
+    assert best.epoch < run.state.epoch, "the last epoch must not be the best for this test"
+    assert run.metrics["val_loss"] == best.value
+    assert f"best epoch {best.epoch} of 12: loss" in repr(run)
+    record = next(row for row in maas_jupyter.runs() if row.run_id == run.run_id)
+    assert record.metrics["val_loss"] == best.value
+    row = next(row for row in RecentRuns(home)() if row.run_id == run.run_id)
+    assert (row.metric_name, row.metric) == ("val_loss", best.value)
+    assert abs(run.version.metrics["accuracy"] - run.metrics["val_accuracy"]) < 1e-6

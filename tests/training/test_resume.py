@@ -154,7 +154,7 @@ def test_a_complete_run_is_given_more_epochs(home):
     whole, first = Stopping(), Stopping()
     maas_jupyter.train(whole, data=wine(), epochs=5)
     run = maas_jupyter.train(first, data=wine(), epochs=3, name="prolonged")
-    with pytest.raises(UsageError, match="is complete: 3 of 3 epochs") as caught:
+    with pytest.raises(UsageError, match="is complete: it has done 3 epochs") as caught:
         maas_jupyter.train(first, data=wine(), resume=run)
     assert "--epochs" in caught.value.hint
     longer = maas_jupyter.train(Stopping(), data=wine(), resume="last", epochs=5)
@@ -285,3 +285,46 @@ def test_last_is_the_training_that_ended_last(home):
     maas_jupyter.train(mlp(13, 3), data=wine(), epochs=1)
     maas_jupyter.train(net, data=wine(), resume=older, epochs=2)
     assert maas_jupyter.train(net, data=wine(), resume="last", epochs=3).run_id == older.run_id
+
+
+def test_fewer_epochs_than_were_done_are_refused_in_words(home):
+    stopped = maas_jupyter.train(Stopping(at=30), data=wine(), batch_size=16, epochs=9)
+    assert (stopped.status, stopped.state.epoch) == ("interrupted", 2)
+    with pytest.raises(UsageError, match="has done 2 epochs already, so that --epochs 1 leaves nothing") as caught:
+        maas_jupyter.train(Stopping(), data=wine(), resume=stopped, epochs=1)
+    assert caught.value.hint == "Leave --epochs out to go on to 9, or give more than 2."
+
+
+class Watched(torch.utils.data.Dataset):
+    """Looks at the run from outside when its rows are asked for the first time: before the first step."""
+
+    def __init__(self, look):
+        self.X, self.y = map(torch.tensor, wine())
+        self.look = look
+
+    def __len__(self):
+        return len(self.y)
+
+    def __getitem__(self, row):
+        if self.look is not None:
+            look, self.look = self.look, None
+            look()
+        return self.X[row], self.y[row]
+
+
+def test_a_run_that_is_being_resumed_can_be_interrupted_before_its_first_step(home):
+    stopped = maas_jupyter.train(Stopping(at=30), data=Watched(None), batch_size=16, epochs=9)
+    told = []
+    data = Watched(lambda: told.append(maas_jupyter.interrupt(stopped.run_id, wait=0)))
+    again = maas_jupyter.train(Stopping(), data=data, resume=stopped)
+    assert "is asked to stop" in repr(told[0])
+    assert again.status == "interrupted"
+    assert again.state.total_steps <= 31
+
+
+def test_a_resumption_that_does_not_begin_leaves_the_run_as_it_was(home):
+    stopped = maas_jupyter.train(Stopping(at=30), data=wine(), batch_size=16, epochs=9)
+    with pytest.raises(InvalidInput):
+        maas_jupyter.train(nn.Linear(4, 3), data=wine(), resume=stopped)
+    (record,) = maas_jupyter.runs(stopped.run_id)
+    assert record.status == "interrupted"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 
 import numpy as np
 import pandas as pd
@@ -390,3 +391,43 @@ def test_words_as_classes_of_arrays_are_kept_as_labels(home):
         "rose",
         "white",
     ]
+
+
+def test_numbers_to_predict_may_stand_in_a_row_where_the_model_answers_in_a_column(own_home):
+    X, y = load_diabetes(return_X_y=True)
+    data = (X, (y - y.mean()) / y.std())
+    run = maas_jupyter.train(perceptron(10, 1), data=data, val=0.2, epochs=3, name="flat")
+    served = maas_jupyter.evaluate("flat", data=data)
+    assert served.metrics["r2"] == pytest.approx(maas_jupyter.evaluate(run.model, data=data).metrics["r2"], abs=1e-5)
+    column = maas_jupyter.evaluate("flat", data=(X, data[1].reshape(-1, 1)))
+    assert column.metrics == served.metrics
+    flat = nn.Sequential(nn.Linear(10, 1), nn.Flatten(0))
+    assert maas_jupyter.train(flat, data=data, epochs=1).metrics["loss"] > 0
+
+
+def test_a_column_that_is_the_target_is_warned_about(home, capsys):
+    frame = cancer().assign(copy=lambda frame: frame["target"] == "benign")
+    run = maas_jupyter.train(lambda features, classes: perceptron(features, classes), data=frame, target="target",
+                             epochs=1)  # fmt: skip
+    assert any("column 'copy' alone tells the target" in warning for warning in run.warnings)
+
+
+@pytest.mark.parametrize(
+    ("axes", "line"),
+    [
+        ((), r"X\[:, None\]\.astype\('float32'\)"),
+        ((3,), r"X\.transpose\(0, 3, 1, 2\)\.astype\('float32'\)"),
+        ((1,), r"X\.astype\('float32'\)"),
+    ],
+    ids=["no channels", "channels last", "integers"],
+)
+def test_the_hint_for_pictures_works_as_it_is_written(home, axes, line):
+    X, y = digits(40)
+    X = (X.reshape(-1, 8, 8) * 16).astype("uint8")
+    for axis in axes:
+        X = np.expand_dims(X, axis)
+    with pytest.raises(InvalidInput) as caught:
+        maas_jupyter.train(eyes(10), data=(X, y), epochs=1)
+    written = re.search(line, caught.value.hint)
+    assert written, caught.value.hint
+    maas_jupyter.train(eyes(10), data=(eval(written[0]), y), epochs=1)

@@ -309,7 +309,7 @@ def test_an_interrupt_while_it_is_registered_returns_the_run(home):
 
     run = maas_jupyter.train(Impatient(), data=wine(), epochs=1, name="impatient")
     assert (run.status, run.version) == ("finished", None)
-    assert "%maas register run --name impatient" in repr(run)
+    assert f"%maas register {run.run_id[:8]} --name impatient" in repr(run)
 
 
 def test_labels_are_named(home):
@@ -320,3 +320,19 @@ def test_labels_are_named(home):
     assert run.version is not None
     with pytest.raises(InvalidInput, match="2 labels"):
         maas_jupyter.train(mlp(13, 3), data=(X, y), epochs=1, name="named", labels=["red", "white"])
+
+
+def test_a_run_that_begins_in_the_background_says_so_and_no_time_is_left_before_its_pace_is_known(home):
+    from maas_jupyter.runs import RunState
+    from maas_jupyter.training.meter import Meter
+    from maas_jupyter.training.run import Run
+
+    state = RunState(run_id="0123456789", name="n", epochs=20, goal=1000)
+    assert "epoch 1 of 20 begins" in repr(Run(state, mlp(13, 3)))
+    meter = Meter(state, torch.device("cpu"))
+    state.total_steps = 1
+    meter.measure()
+    assert state.remaining is None
+    state.total_steps = 2
+    meter.measure()
+    assert state.remaining is not None

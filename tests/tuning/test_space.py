@@ -44,6 +44,8 @@ def test_whole_numbers_steps_words_and_semicolons():
         ("lr=1..2:log,3", 12, "a space"),
         ("lr=1 2=3", 6, "a name"),
         ("a=1 b=2 a=3", 9, "twice"),
+        ("lr=1e-4.1e-1", 8, "'..' between two numbers"),
+        ("lr=1,2.5.7", 9, "'..' between two numbers"),
     ],
 )
 def test_what_does_not_parse_is_pointed_at(text, place, words):

@@ -88,3 +88,9 @@ def test_what_does_not_fit_is_named_and_the_picture_stays_small():
     markup = curves_image(run_panels(curves, (), Best(3, "metric_0", 0.5)), 399.0, "Many")
     assert f"{500 - MOST_PANELS} more metrics are not drawn: metric_{MOST_PANELS}," in markup
     assert len(markup) < 100_000
+
+
+def test_the_axis_of_a_run_that_was_stopped_within_an_epoch_ends_at_a_whole_one():
+    svg = curves_svg([Panel("loss", [Line("train", [(0.5, 1.0), (36.1, 0.5)], TRAIN)])], 36.1)
+    assert ">37<" in svg
+    assert "36.1<" not in svg

@@ -183,18 +183,24 @@ def frame_inputs(frame: Frame, signature: Signature) -> dict[str, np.ndarray]:
             hint=nearest(missing[0], [name[:128] for name in columns[:1000]], what="columns", otherwise=""),
         )
     positions = {name: index for index, name in enumerate(columns)}
-    return {spec.name: _column(frame, [row[positions[spec.name]] for row in frame.rows], spec) for spec in specs}
+    table = len(specs) > 1
+    return {
+        spec.name: _column(frame, [row[positions[spec.name]] for row in frame.rows], spec, in_table=table)
+        for spec in specs
+    }
 
 
 def _matrix(frame: Frame, spec: TensorSpec) -> np.ndarray:
     rows, width = frame.rows, len(frame.rows[0])
     if spec.shape[1] not in (-1, width):
         raise InvalidInput(f"{describe(spec)}: the table has {width} columns, the model takes {spec.shape[1]}.")
-    flat = _column(frame, [cell for row in rows for cell in row], TensorSpec(spec.name, spec.datatype, [-1]))
+    flat = _column(
+        frame, [cell for row in rows for cell in row], TensorSpec(spec.name, spec.datatype, [-1]), in_table=False
+    )
     return flat.reshape(len(rows), width)
 
 
-def _column(frame: Frame, cells: list[Any], spec: TensorSpec) -> np.ndarray:
+def _column(frame: Frame, cells: list[Any], spec: TensorSpec, *, in_table: bool) -> np.ndarray:
     """Turn one column into an array: a number, text or list per row."""
     values = frame.values(cells, spec.datatype)
     nulls = [index for index, value in enumerate(values) if value is None] if None in values else []
@@ -207,7 +213,7 @@ def _column(frame: Frame, cells: list[Any], spec: TensorSpec) -> np.ndarray:
         for index in nulls:
             values[index] = 0
     # By way of JSON, so that what is a value of which datatype is decided in one place.
-    array = decode_nested(encode_json(values), spec, len(spec.shape))
+    array = decode_nested(encode_json(values), spec, len(spec.shape), in_table=in_table)
     if nulls:
         array[nulls] = np.nan
     return array

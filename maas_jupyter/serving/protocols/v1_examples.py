@@ -78,7 +78,9 @@ def _features(examples: list[dict[str, msgspec.Raw]], common: msgspec.Raw | None
     features = [bytes(example.get(spec.name, common) or b"") for example in examples]
     if sum(map(len, features)) > _FEATURE_BYTES:
         raise too_many_cells("context")
-    values = decode_nested(listed(raw if raw[:1] == b"[" else b"[%b]" % raw for raw in features), spec, 2)
+    values = decode_nested(
+        listed(raw if raw[:1] == b"[" else b"[%b]" % raw for raw in features), spec, 2, in_table=False
+    )
     shape, size = spec.shape[1:], values.shape[1]
     fixed = math.prod(size for size in shape if size >= 0)
     free = shape.count(-1)

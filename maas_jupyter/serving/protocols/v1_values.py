@@ -41,7 +41,7 @@ def describe(spec: TensorSpec) -> str:
     return f"Input '{spec.name}' (expected {spec.datatype}{spec.shape})"
 
 
-def decode_nested(raw: msgspec.Raw | bytes, spec: TensorSpec, depth: int) -> np.ndarray:
+def decode_nested(raw: msgspec.Raw | bytes, spec: TensorSpec, depth: int, *, in_table: bool) -> np.ndarray:
     """Decode nested JSON lists of an input's values; BYTES are texts or `Base64` objects.
 
     Parameters
@@ -52,6 +52,9 @@ def decode_nested(raw: msgspec.Raw | bytes, spec: TensorSpec, depth: int) -> np.
         The input.
     depth : int
         Number of list levels; 0 for one value.
+    in_table : bool
+        Whether the input is one of several: ``true`` and ``false`` are the texts ``True`` and ``False`` there, as
+        training reads a table's column of them.
 
     Returns
     -------
@@ -67,7 +70,7 @@ def decode_nested(raw: msgspec.Raw | bytes, spec: TensorSpec, depth: int) -> np.
     if spec.datatype != "BYTES":
         return decode_values(raw, spec.datatype, depth, where=where, shape=spec.shape)
     try:
-        values = _texts(depth).decode(raw)
+        values = _texts(depth, in_table).decode(raw)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise InvalidInput(f"{where}: {error}") from error
     try:
@@ -76,13 +79,16 @@ def decode_nested(raw: msgspec.Raw | bytes, spec: TensorSpec, depth: int) -> np.
         raise InvalidInput(f"{where}: the nested lists have unequal lengths.") from error
     if array.ndim != depth:
         raise InvalidInput(f"{where}: the nested lists have unequal lengths.")
-    array.reshape(-1)[:] = [value.b64 if isinstance(value, Base64) else value for value in array.flat]
+    array.reshape(-1)[:] = [
+        value.b64 if isinstance(value, Base64) else str(value) if isinstance(value, bool) else value
+        for value in array.flat
+    ]
     return array
 
 
 @cache
-def _texts(depth: int) -> msgspec.json.Decoder[Any]:
-    kind: Any = str | Base64
+def _texts(depth: int, in_table: bool) -> msgspec.json.Decoder[Any]:
+    kind: Any = str | Base64 | bool if in_table else str | Base64
     for _ in range(depth):
         kind = list[kind]
     return msgspec.json.Decoder(kind)
@@ -117,14 +123,18 @@ def decode_rows(raw: msgspec.Raw, signature: Signature) -> dict[str, np.ndarray]
             raise InvalidInput(
                 f"Each item of 'instances' must be an object with the inputs {[spec.name for spec in specs]}."
             )
-        return {specs[0].name: decode_nested(raw, specs[0], len(specs[0].shape))}
+        return {specs[0].name: decode_nested(raw, specs[0], len(specs[0].shape), in_table=False)}
     check_cells(raw, b":{", "instances")
     rows = decode_body(raw, _ROWS, expected='"instances": [{"INPUT": value, ...}, ...]')
     names = {spec.name for spec in specs}
     for row in rows:
         if row.keys() != names:
             check_names(set(row), signature)
-    return {spec.name: decode_nested(listed(row[spec.name] for row in rows), spec, len(spec.shape)) for spec in specs}
+    table = len(specs) > 1
+    return {
+        spec.name: decode_nested(listed(row[spec.name] for row in rows), spec, len(spec.shape), in_table=table)
+        for spec in specs
+    }
 
 
 def check_cells(raw: msgspec.Raw | bytes, marks: bytes, what: str) -> None:
@@ -179,7 +189,8 @@ def decode_columns(raw: msgspec.Raw, signature: Signature) -> dict[str, np.ndarr
     else:
         columns = decode_body(raw, _COLUMNS, expected='"inputs": {"INPUT": values, ...}')
         check_names(set(columns), signature)
-    return {spec.name: decode_nested(columns[spec.name], spec, len(spec.shape)) for spec in specs}
+    table = len(specs) > 1
+    return {spec.name: decode_nested(columns[spec.name], spec, len(spec.shape), in_table=table) for spec in specs}
 
 
 def encode_columns(answer: Answer) -> Any:
