@@ -9,6 +9,8 @@ from __future__ import annotations
 import os
 import re
 import secrets
+import threading
+from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -48,6 +50,8 @@ EndpointState = Literal["ready", "loading", "failed", "unavailable", "stopped"]
 UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 S = TypeVar("S", bound=Struct)
+
+_building = threading.Lock()
 
 
 # -- the bundle -------------------------------------------------------------------------------------------------------
@@ -306,6 +310,21 @@ def encode(record: Struct) -> bytes:
     return msgspec.json.format(msgspec.json.encode(record, order="sorted"), indent=2) + b"\n"
 
 
+def decoder(kind: Any) -> msgspec.json.Decoder[Any]:
+    """Return the decoder of a type, made once.
+
+    Use it instead of ``msgspec.json.decode(data, type=...)``: the first use of a type builds tables that another thread
+    may read half built, and that crashes the process.
+    """
+    with _building:
+        return _decoder(kind)
+
+
+@cache
+def _decoder(kind: Any) -> msgspec.json.Decoder[Any]:
+    return msgspec.json.Decoder(kind)
+
+
 def decode(data: bytes, kind: type[S], *, where: str) -> S:
     """Decode and validate JSON.
 
@@ -315,7 +334,8 @@ def decode(data: bytes, kind: type[S], *, where: str) -> S:
         If the JSON is malformed or is not a ``kind``; names the place and the field.
     """
     try:
-        return msgspec.json.decode(data, type=kind)
+        decoded: S = decoder(kind).decode(data)
+        return decoded
     except UNREADABLE as error:
         raise BundleError(
             f"{where} is not a valid {kind.__name__}: {error}", hint="It may have been cut or edited."

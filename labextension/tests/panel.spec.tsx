@@ -195,7 +195,7 @@ describe('runs', () => {
     const bar = one('[role="progressbar"]');
     expect(bar.getAttribute('aria-valuenow')).toBe('53');
     expect((bar.firstChild as HTMLElement).style.width).toBe('52.5%');
-    expect(one('.maas-run .maas-details').textContent).toBe('epoch 10 of 20 · 1,235 rows/s · 1m 5s left');
+    expect(one('.maas-run .maas-details').textContent).toBe('epoch 10 of 20 · 1,235 rows/s · 1m 5s left · abc123');
     expect(one('.maas-run .maas-metric').textContent).toBe('val_accuracy 0.9722');
     expect(one('.maas-run .maas-sparkline-line').getAttribute('points')).toBe('0,1 50,12 100,23');
     expect(one('.maas-run .maas-sparkline title').textContent).toBe('Loss from the start until now: 1');
@@ -207,7 +207,7 @@ describe('runs', () => {
       ...LIVE,
       runs: [run({ rows_per_second: null, remaining: null, metric: null, metric_name: null, loss: [2], fraction: 0, epoch: 0 })]
     });
-    expect(one('.maas-run .maas-details').textContent).toBe('epoch 0 of 20');
+    expect(one('.maas-run .maas-details').textContent).toBe('epoch 0 of 20 · abc123');
     expect(all('.maas-run .maas-sparkline, .maas-run .maas-metric')).toHaveLength(0);
   });
 
@@ -225,7 +225,7 @@ describe('runs', () => {
     const error = status === 'failed' ? 'The loss became NaN.' : '';
     draw({ ...LIVE, runs: [run({ status, error, updated: Date.now() / 1000 - 130, verb: 'tune' })] });
     expect(all('.maas-run .maas-row')[0].textContent).toBe(`digitstune${words}2m ago`);
-    expect(one('.maas-run .maas-details').textContent).toBe('epoch 10 of 20');
+    expect(one('.maas-run .maas-details').textContent).toBe('trial 10 of 20 · abc123');
     expect(one('.maas-run .maas-metric').textContent).toBe('val_accuracy 0.9722');
     expect(all('.maas-run .maas-reason').map(node => node.textContent)).toEqual(error ? [error] : []);
     expect(all('[role="progressbar"], .maas-stop')).toHaveLength(0);

@@ -117,7 +117,13 @@ def compared(
         Gives the optimizers, in the order in which they are tried.
     combine : bool
         Whether what was trained smaller is quantized too.
+
+    Raises
+    ------
+    InvalidInput
+        If the model's task has no metric, or the data does not fit it.
     """
+    from maas_jupyter.evaluation.predict import main_output
     from maas_jupyter.optimization import Original, Search, limits_of
     from maas_jupyter.serving.options import cores
 
@@ -125,6 +131,7 @@ def compared(
     with progress(f"{verb} {version.reference}") as step, tempfile.TemporaryDirectory(prefix="maas-") as scratch:
         step("fetching the bundle")
         bundle = registry.fetch(version)
+        main_output(bundle.manifest)
         calibration, note = _calibration(asked, trained)
         original = Original(version.reference, bundle, asked.rows, calibration, trained, cores(), step)
         limits = limits_of(bundle.manifest.task, asked.max_drop, asked.goals)

@@ -20,7 +20,7 @@ from maas_jupyter.data.source import ImageSource, LoaderSource, Source, TableSou
 from maas_jupyter.data.table import Encoding, TablePreprocessing, fit_table
 from maas_jupyter.data.text import TextPreprocessing, fit_text
 from maas_jupyter.errors import InvalidInput, UsageError
-from maas_jupyter.schema import UNREADABLE, Task
+from maas_jupyter.schema import UNREADABLE, Task, decoder
 
 
 class TensorPreprocessing(Struct, frozen=True, kw_only=True, tag="tensors"):
@@ -80,7 +80,7 @@ def decode_preprocessing(data: bytes) -> Preprocessing:
         If it is something else.
     """
     try:
-        decoded: Preprocessing = msgspec.json.decode(data, type=Preprocessing)
+        decoded: Preprocessing = decoder(Preprocessing).decode(data)
     except UNREADABLE as error:
         raise InvalidInput(
             f"This is no preprocessing of data: {error}", hint="It may have been cut or edited."

@@ -11,7 +11,7 @@ from msgspec import Struct
 from maas_jupyter.errors import GateError
 from maas_jupyter.plugins import Displayed
 from maas_jupyter.runs import RunState
-from maas_jupyter.schema import UNREADABLE, Manifest
+from maas_jupyter.schema import UNREADABLE, Manifest, decoder
 
 VERDICT_TAG = "maas.verdict"
 
@@ -209,7 +209,8 @@ def version_tags(manifest: Manifest, digest: str, metrics: dict[str, float], par
 def verdict_of(tags: dict[str, str]) -> VersionVerdict | None:
     """Read the verdict among a version's tags; one that somebody else wrote and cannot be read is none."""
     try:
-        return msgspec.json.decode(tags[VERDICT_TAG], type=VersionVerdict)
+        verdict: VersionVerdict = decoder(VersionVerdict).decode(tags[VERDICT_TAG])
+        return verdict
     except (KeyError, *UNREADABLE):
         return None
 

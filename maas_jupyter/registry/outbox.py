@@ -18,7 +18,7 @@ from maas_jupyter.errors import BundleError, MaasError
 from maas_jupyter.registry.nouns import NestedRun
 from maas_jupyter.registry.registry import Registry
 from maas_jupyter.runs import lives
-from maas_jupyter.schema import decode, encode, write_atomic
+from maas_jupyter.schema import decode, decoder, encode, write_atomic
 
 #: Name, value, epoch milliseconds, step.
 Point = tuple[str, float, int, int]
@@ -292,7 +292,7 @@ def _lines(path: Path, start: int, kind: Any) -> list[tuple[Any, int]]:
             start += len(line)
             # A line that a crash cut off has no end.
             if line.endswith(b"\n"):
-                found.append((msgspec.json.decode(line, type=kind), start))
+                found.append((decoder(kind).decode(line), start))
     return found
 
 

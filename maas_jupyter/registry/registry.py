@@ -32,7 +32,7 @@ from maas_jupyter.registry.nouns import (
     version_tags,
 )
 from maas_jupyter.registry.reference import ModelReference, check_alias
-from maas_jupyter.schema import check_name
+from maas_jupyter.schema import check_name, decoder
 
 if TYPE_CHECKING:
     from mlflow.entities import Run as MlflowRun
@@ -423,7 +423,7 @@ def _version(version: MlflowVersion, aliases: list[str]) -> ModelVersion:
         task=tags["maas.task"],
         precision=tags["maas.precision"],
         size=int(tags["maas.size"]),
-        metrics=msgspec.json.decode(tags["maas.metrics"], type=dict[str, float]),
+        metrics=decoder(dict[str, float]).decode(tags["maas.metrics"]),
         parent=tags.get("maas.parent"),
         created=version.creation_timestamp / 1000,
         digest=tags["maas.digest"],

@@ -19,7 +19,7 @@ import numpy as np
 from msgspec import Meta, Struct, field
 
 from maas_jupyter.errors import InvalidInput
-from maas_jupyter.schema import NUMPY_DTYPES, TensorSpec
+from maas_jupyter.schema import NUMPY_DTYPES, TensorSpec, decoder
 
 MAX_RANK = 16
 
@@ -29,7 +29,7 @@ _FORMS: dict[str, tuple[str, np.dtype[Any]]] = {
     "FP32": ("f", np.dtype(np.float32)),
     "FP64": ("d", np.dtype(np.float64)),
 }
-_FLOATS = msgspec.json.Decoder(list[float])
+_FLOATS = decoder(list[float])
 #: So many values are found finite more quickly in a list than in an array.
 _SHORT_LIST = 256
 
@@ -77,7 +77,7 @@ def _decoder(datatype: str, depth: int, nulls: bool) -> msgspec.json.Decoder[Any
     kind: Any = float | None if nulls else _ELEMENTS[datatype]
     for _ in range(depth):
         kind = list[kind]
-    return msgspec.json.Decoder(kind)
+    return decoder(kind)
 
 
 def _depth(raw: memoryview) -> int:

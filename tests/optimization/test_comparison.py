@@ -263,6 +263,13 @@ def test_a_method_may_be_a_class_of_the_notebook(wide):
         optimize(object)
 
 
+def test_a_model_without_a_metric_cannot_be_compared(wide, tmp_path):
+    answers = package(mlp(64, 10), (torch.rand(4, 64),), tmp_path / "raw", task="tensor").bundle
+    maas_jupyter.register(answers, name="raw")
+    with pytest.raises(InvalidInput, match="task 'tensor' cannot be evaluated"):
+        maas_jupyter.optimize("raw", data=digits())
+
+
 @pytest.mark.parametrize("verb", ["prune", "distil"])
 def test_a_version_without_its_torch_module_cannot_be_trained_smaller(wide, verb):
     with pytest.raises(UsageError, match="'wide/1' is not a run of this notebook") as caught:

@@ -339,10 +339,10 @@ def test_what_can_be_registered_is_completed(shell, texts):
     assert found == ["my_bundle", "my_net"]
 
 
-def test_bundles_of_texts_and_pictures_are_mlflow_models_that_take_these(home, texts, pictures):
+def test_bundles_of_texts_and_pictures_are_mlflow_models_that_take_these(home, texts, pictures, monkeypatch):
     import mlflow.pyfunc
 
-    mlflow.set_tracking_uri(config.current().resolved_registry_uri)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", config.current().resolved_registry_uri)
     maas_jupyter.register(texts, name="mlflow-texts")
     maas_jupyter.register(pictures, name="mlflow-pictures")
     model = mlflow.pyfunc.load_model("models:/mlflow-texts@champion")

@@ -25,7 +25,7 @@ from maas_jupyter.errors import (
     Unauthorized,
     Unavailable,
 )
-from maas_jupyter.schema import Signature, TensorSpec
+from maas_jupyter.schema import Signature, TensorSpec, decoder
 
 #: Seconds before the next attempts after a connection was refused or lost.
 PAUSES = (0.05, 0.2)
@@ -214,7 +214,8 @@ def decode(answer: Answer, kind: type[T], *, url: str) -> T:
         If it is not a ``kind``: what answers is no server of ours.
     """
     try:
-        return msgspec.json.decode(answer.content, type=kind)
+        decoded: T = decoder(kind).decode(answer.content)
+        return decoded
     except msgspec.DecodeError as error:
         raise not_ours(url, str(error)) from error
 

@@ -9,7 +9,7 @@ import numpy as np
 from msgspec import Struct, field
 
 from maas_jupyter.errors import InvalidInput
-from maas_jupyter.schema import DATATYPES
+from maas_jupyter.schema import DATATYPES, decoder
 from maas_jupyter.serving.binary import decode_binary, encode_binary
 from maas_jupyter.serving.client.calls import Answer, Inference, not_ours
 from maas_jupyter.signature import in_words
@@ -31,7 +31,7 @@ class _InferResponse(Struct):
     outputs: list[_Output]
 
 
-_DECODER = msgspec.json.Decoder(_InferResponse)
+_DECODER = decoder(_InferResponse)
 
 
 def encode_request(inputs: dict[str, np.ndarray]) -> tuple[bytes, dict[str, str]]:

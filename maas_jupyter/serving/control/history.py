@@ -10,7 +10,7 @@ from typing import NamedTuple
 import msgspec
 
 from maas_jupyter.errors import BundleError
-from maas_jupyter.schema import UNREADABLE, HistoryEntry, check_name, is_name
+from maas_jupyter.schema import UNREADABLE, HistoryEntry, check_name, decoder, is_name
 
 #: Bytes at the end of a history that `History.recent` reads, about a hundred entries; all of it where they hold few.
 _TAIL = 1 << 16
@@ -18,7 +18,7 @@ _FEW = 16
 
 _DIGEST = re.compile(rb"(?<![0-9a-f])[0-9a-f]{64}(?![0-9a-f])")
 
-_DECODER = msgspec.json.Decoder(HistoryEntry)
+_DECODER = decoder(HistoryEntry)
 
 
 class Recent(NamedTuple):

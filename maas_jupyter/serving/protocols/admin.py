@@ -13,7 +13,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from maas_jupyter.errors import InvalidInput, NotFound
-from maas_jupyter.schema import ChangeRequest, ModelStatus, PublishRequest, UploadState
+from maas_jupyter.schema import ChangeRequest, ModelStatus, PublishRequest, UploadState, decoder
 from maas_jupyter.serving.control.base import Control
 from maas_jupyter.serving.exchange import read_body
 from maas_jupyter.serving.metrics import CONTENT_TYPE, render
@@ -26,8 +26,8 @@ from maas_jupyter.serving.uploads import OffsetConflict
 MOST_LINES = 10_000
 
 _BODY_BYTES = 1024 * 1024
-_PUBLISH = msgspec.json.Decoder(PublishRequest)
-_CHANGE = msgspec.json.Decoder(ChangeRequest)
+_PUBLISH = decoder(PublishRequest)
+_CHANGE = decoder(ChangeRequest)
 
 Change = Callable[[str, ChangeRequest, str], Awaitable[ModelStatus]]
 

@@ -20,7 +20,7 @@ from starlette.routing import Route
 
 from maas_jupyter._version import __version__
 from maas_jupyter.errors import InvalidInput, Unavailable
-from maas_jupyter.schema import Signature
+from maas_jupyter.schema import Signature, decoder
 from maas_jupyter.serving.dataplane import Answer, DataPlane
 from maas_jupyter.serving.exchange import Exchange, Handler, Reply, off_loop
 from maas_jupyter.serving.options import Limits
@@ -52,7 +52,7 @@ class ScoringResponse(Struct):
     predictions: Any
 
 
-_DECODER = msgspec.json.Decoder(ScoringRequest)
+_DECODER = decoder(ScoringRequest)
 
 
 def invocations_handler(plane: DataPlane) -> Handler:

@@ -14,7 +14,7 @@ import numpy as np
 from msgspec import Struct
 
 from maas_jupyter.errors import InvalidInput, nearest
-from maas_jupyter.schema import NUMPY_DTYPES, Signature, TensorSpec
+from maas_jupyter.schema import NUMPY_DTYPES, Signature, TensorSpec, decoder
 from maas_jupyter.serving.protocols.v1_values import MAX_CELLS, check_cells, decode_nested, describe, too_many_cells
 from maas_jupyter.serving.responses import decode_body, encode_json
 
@@ -39,9 +39,9 @@ class Frame(NamedTuple):
     values: Callable[[list[Any], str], list[Any]] = lambda cells, datatype: cells
 
 
-_COLUMNS = msgspec.json.Decoder(list[str | int] | None)
-_ROWS = msgspec.json.Decoder(list[list[Any]])
-_RECORDS = msgspec.json.Decoder(list[dict[str, Any]])
+_COLUMNS = decoder(list[str | int] | None)
+_ROWS = decoder(list[list[Any]])
+_RECORDS = decoder(list[dict[str, Any]])
 
 
 def from_split(split: SplitFrame) -> Frame:

@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-import msgspec
 from msgspec import Struct, field, structs
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
 from maas_jupyter.errors import InvalidInput
-from maas_jupyter.schema import ModelStatus
+from maas_jupyter.schema import ModelStatus, decoder
 from maas_jupyter.serving.control.base import Control
 from maas_jupyter.serving.exchange import read_body
 from maas_jupyter.serving.options import Limits
@@ -46,8 +45,8 @@ class LoadRequest(Struct):
     parameters: dict[str, Any] = field(default_factory=dict)
 
 
-_INDEX = msgspec.json.Decoder(IndexRequest)
-_LOAD = msgspec.json.Decoder(LoadRequest)
+_INDEX = decoder(IndexRequest)
+_LOAD = decoder(LoadRequest)
 
 
 def index_rows(models: Iterable[ModelStatus], *, ready: bool = False) -> list[IndexRow]:

@@ -14,7 +14,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from maas_jupyter.errors import InvalidInput, NotFound, nearest
-from maas_jupyter.schema import Manifest, TensorSpec, VersionStatus
+from maas_jupyter.schema import Manifest, TensorSpec, VersionStatus, decoder
 from maas_jupyter.serving.dataplane import Answer, DataPlane, labelled
 from maas_jupyter.serving.exchange import Exchange, Reply, off_loop
 from maas_jupyter.serving.options import Limits
@@ -112,8 +112,8 @@ class V1Metadata(Struct):
     metadata: dict[str, Any]
 
 
-_PREDICT = msgspec.json.Decoder(PredictRequest)
-_EXAMPLES = msgspec.json.Decoder(ExamplesRequest)
+_PREDICT = decoder(PredictRequest)
+_EXAMPLES = decoder(ExamplesRequest)
 
 #: A `Handler` that also takes the label of a version.
 LabelledHandler = Callable[..., Awaitable[Reply]]

@@ -10,7 +10,7 @@ import numpy as np
 from msgspec import Struct, field
 
 from maas_jupyter.errors import InvalidInput
-from maas_jupyter.schema import Manifest, Signature, TensorSpec
+from maas_jupyter.schema import Manifest, Signature, TensorSpec, decoder
 from maas_jupyter.serving.dataplane import Answer
 from maas_jupyter.serving.protocols.v1_values import (
     MAX_CELLS,
@@ -43,7 +43,7 @@ class ExamplesResponse(Struct):
     results: list[Any]
 
 
-_EXAMPLES = msgspec.json.Decoder(list[dict[str, msgspec.Raw]])
+_EXAMPLES = decoder(list[dict[str, msgspec.Raw]])
 _FLOATS = ("FP16", "FP32", "FP64")
 _WANTED = {
     "classify": "it answers with 'scores', one number per class",

@@ -13,7 +13,7 @@ import numpy as np
 from msgspec import Struct
 
 from maas_jupyter.errors import InvalidInput
-from maas_jupyter.schema import Signature, TensorSpec
+from maas_jupyter.schema import Signature, TensorSpec, decoder
 from maas_jupyter.serving.dataplane import Answer
 from maas_jupyter.serving.responses import decode_body
 from maas_jupyter.serving.tensors import decode_values, to_lists
@@ -28,8 +28,8 @@ class Base64(Struct, forbid_unknown_fields=True):
 #: Each costs an object of its own, whose memory is many times that of its text.
 MAX_CELLS = 1_000_000
 
-_ROWS = msgspec.json.Decoder(list[dict[str, msgspec.Raw]])
-_COLUMNS = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_ROWS = decoder(list[dict[str, msgspec.Raw]])
+_COLUMNS = decoder(dict[str, msgspec.Raw])
 _OBJECT = re.compile(rb"\{")
 _LIST_OF_OBJECTS = re.compile(rb"\[\s*\{")
 #: An object that is a value, not the values of inputs by their names.
@@ -91,7 +91,7 @@ def _texts(depth: int, in_table: bool) -> msgspec.json.Decoder[Any]:
     kind: Any = str | Base64 | bool if in_table else str | Base64
     for _ in range(depth):
         kind = list[kind]
-    return msgspec.json.Decoder(kind)
+    return decoder(kind)
 
 
 def check_names(names: set[str], signature: Signature) -> None:

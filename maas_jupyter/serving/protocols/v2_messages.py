@@ -5,12 +5,11 @@ from __future__ import annotations
 import math
 from typing import Any
 
-import msgspec
 import numpy as np
 from msgspec import Struct, field
 
 from maas_jupyter.errors import InvalidInput
-from maas_jupyter.schema import NUMPY_DTYPES, Manifest, Signature, TensorSpec
+from maas_jupyter.schema import NUMPY_DTYPES, Manifest, Signature, TensorSpec, decoder
 from maas_jupyter.serving.binary import decode_binary, encode_binary
 from maas_jupyter.serving.dataplane import Answer
 from maas_jupyter.serving.exchange import Reply
@@ -56,7 +55,7 @@ class InferResponse(Struct, omit_defaults=True):
     id: str | None = None
 
 
-_DECODER = msgspec.json.Decoder(InferRequest)
+_DECODER = decoder(InferRequest)
 
 
 def read_request(body: bytes, length: bytes, signature: Signature) -> tuple[InferRequest, dict[str, np.ndarray]]:
