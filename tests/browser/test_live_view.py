@@ -76,7 +76,8 @@ def test_stop_works_while_the_kernel_is_busy_and_leaves_a_picture(lab, page, art
     expect(page.get_by_text("interrupted", exact=True)).to_be_visible()
     expect(curves).to_be_visible()
     first, last = saved_outputs(page)
-    assert first == {}
+    assert first["text/plain"] == "%maas attach busy"
+    assert "<button" not in first["text/html"]
     assert "digits interrupted" in last["text/plain"]
     assert "<button" not in last["text/html"]
     assert complaints == []

@@ -110,8 +110,8 @@ def test_a_killed_server_shows_as_unavailable_and_comes_back_with_its_models(own
         failed = notebook.run("%maas predict kept data[0][:2]")
         assert failed.status == "error"
         assert "Unavailable" in failed.error
-        assert "%maas publish" in failed.error
-        assert notebook.run("%maas publish other").status == "ok"
+        assert "%maas start" in failed.error
+        assert notebook.run("%maas start").status == "ok"
         assert notebook.run("%maas predict kept data[0][:2]").status == "ok"
 
 
