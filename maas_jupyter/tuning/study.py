@@ -123,34 +123,38 @@ class Study:
                 f"The study '{name}' is being searched already, here or in another process.",
                 hint="Wait until it is over, or stop it first: %maas runs",
             ) from error
-        self._study = optuna.create_study(
-            storage=optuna.storages.RDBStorage(f"sqlite:///{path.as_posix()}"),
-            study_name=name,
-            direction="maximize" if maximize else "minimize",
-            pruner=optuna.pruners.MedianPruner(n_startup_trials=4, n_warmup_steps=1)
-            if prune
-            else optuna.pruners.NopPruner(),
-            load_if_exists=resume,
-        )
-        made_for = {"space": " ".join(map(str, space)), "metric": metric, "folds": folds}
-        before = self._study.user_attrs.get(_SPACE)
-        if before is not None and before != made_for:
-            changed = next(key for key in made_for if before.get(key) != made_for[key])
-            raise UsageError(
-                f"The study '{name}' was made for the {changed} '{before[changed]}', not '{made_for[changed]}'.",
-                hint="Resume it with the same, or pass another --study.",
+        try:
+            self._study = optuna.create_study(
+                storage=optuna.storages.RDBStorage(f"sqlite:///{path.as_posix()}"),
+                study_name=name,
+                direction="maximize" if maximize else "minimize",
+                pruner=optuna.pruners.MedianPruner(n_startup_trials=4, n_warmup_steps=1)
+                if prune
+                else optuna.pruners.NopPruner(),
+                load_if_exists=resume,
             )
-        self._study.set_user_attr(_SPACE, made_for)
-        # A trial that was running when the process ended will not come back.
-        for trial in self._study.get_trials(deepcopy=False, states=(optuna.trial.TrialState.RUNNING,)):
-            self._study.tell(trial.number, state=optuna.trial.TrialState.FAIL)
-        # A resumed search goes on with other random numbers than those it has used.
-        self._study.sampler = _sampler(optuna, sampler, seed + len(self._study.trials))
-        self._space = space
-        self._report = Tuning(name, metric, maximize, space, self._rows(), folds)
-        self._grid = combinations(space, GRID_POINTS) if sampler == "grid" else None
-        if self._grid is not None:
-            self._enqueue_grid()
+            made_for = {"space": " ".join(map(str, space)), "metric": metric, "folds": folds}
+            before = self._study.user_attrs.get(_SPACE)
+            if before is not None and before != made_for:
+                changed = next(key for key in made_for if before.get(key) != made_for[key])
+                raise UsageError(
+                    f"The study '{name}' was made for the {changed} '{before[changed]}', not '{made_for[changed]}'.",
+                    hint="Resume it with the same, or pass another --study.",
+                )
+            self._study.set_user_attr(_SPACE, made_for)
+            # A trial that was running when the process ended will not come back.
+            for trial in self._study.get_trials(deepcopy=False, states=(optuna.trial.TrialState.RUNNING,)):
+                self._study.tell(trial.number, state=optuna.trial.TrialState.FAIL)
+            # A resumed search goes on with other random numbers than those it has used.
+            self._study.sampler = _sampler(optuna, sampler, seed + len(self._study.trials))
+            self._space = space
+            self._report = Tuning(name, metric, maximize, space, self._rows(), folds)
+            self._grid = combinations(space, GRID_POINTS) if sampler == "grid" else None
+            if self._grid is not None:
+                self._enqueue_grid()
+        except BaseException:
+            self._lock.release()
+            raise
 
     @property
     def run_id(self) -> str | None:

@@ -33,6 +33,7 @@ def limits(*goals, max_drop=0.005):
         ({"size": 300, "p50_ms": 1.5}, "slower", "3.33x smaller, 1.50x slower for one row"),
         ({"rows_per_second": 150.0}, "good", "1.50x faster in batches"),
         ({"p50_ms": 0.9, "spread": 0.3}, "no gain", "as fast for one row"),
+        ({"rows_per_second": 110.0}, "no gain", "as fast in batches"),
         ({}, "no gain", "neither smaller nor faster"),
     ],
 )

@@ -155,12 +155,16 @@ def test_what_was_counted_of_a_version_stays_when_it_is_gone(tmp_path, fake_runt
         server.infer(1)
         server.serve("m", second, third)
         server.infer(1, 1)
-        assert [by_version(name) for name in counters] == [{"1": 2, "2": 1}, {"1": 2, "2": 1}, {"1": 2, "2": 1, "3": 0}]
+        # Which of the two that share the traffic answers is left to chance.
+        for name in counters:
+            assert by_version(name)["1"] == 2
+            assert sum(by_version(name).values()) == 3
         assert by_version("maas_queue_depth") == {"2": 0, "3": 0}
         server.serve("m", first)  # again
         server.infer(1)
         server.call(server.repository.forget("m"))
-        assert by_version("maas_requests_total") == {"1": 3, "2": 1}
+        assert by_version("maas_requests_total")["1"] == 3
+        assert sum(by_version("maas_requests_total").values()) == 4
         assert by_version("maas_queue_depth") == {}
         assert ("maas_loaded_versions", ("model", "m")) not in samples(server.counts())
     finally:
