@@ -24,7 +24,7 @@ def cellar(shared_home):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MAAS_HOME", str(shared_home))
         patch.delenv("MLFLOW_TRACKING_URI", raising=False)
-        version = maas_jupyter.register(net, name="cellar", data=(X, y), labels=["red", "white", "rose"])
+        version = maas_jupyter.register(net, name="winehouse", data=(X, y), labels=["red", "white", "rose"])
     return net, version
 
 
@@ -41,11 +41,11 @@ def shell(home, cellar):
 def test_a_module_has_gradients_and_a_version_has_none(home, cellar):
     net, version = cellar
     X, _ = wine()
-    own, served, named = (maas_jupyter.explain(model, X[:2]) for model in (net, version, "cellar@champion"))
+    own, served, named = (maas_jupyter.explain(model, X[:2]) for model in (net, version, "winehouse@champion"))
     assert own.method == "integrated_gradients"
     assert own.subject == "Sequential"
     assert served.method == named.method == "kernel_shap"
-    assert served.subject == named.subject == "cellar/1"
+    assert served.subject == named.subject == "winehouse/1"
     for mine, theirs, again in zip(own.rows, served.rows, named.rows, strict=True):
         assert theirs.prediction == theirs.target in ("red", "white", "rose")
         assert theirs.probability == pytest.approx(mine.probability, abs=1e-5)
@@ -62,14 +62,14 @@ def test_a_module_and_its_version_have_the_same_shapley_values(home, cellar):
 
 def test_what_an_explanation_rests_on_is_stated(home, cellar):
     X, _ = wine()
-    explanation = maas_jupyter.explain("cellar", X[:2], target="white", method="lime", seed=7, samples=300)
+    explanation = maas_jupyter.explain("winehouse", X[:2], target="white", method="lime", seed=7, samples=300)
     said = repr(explanation)
-    for words in ("cellar/1", "lime", "300 samples", "seed 7", "baseline: zeros", "for white", "R2 of the local fit"):
+    for words in ("winehouse/1", "lime", "300 samples", "seed 7", "baseline: zeros", "for white", "R2 of the local fit"):
         assert words in said
     assert len(explanation) == 2
     assert explanation[1].target == "white"
     assert "completeness error" in repr(maas_jupyter.explain(cellar[0], X[:1]))
-    assert "sampling error" in repr(maas_jupyter.explain("cellar", X[:1]))
+    assert "sampling error" in repr(maas_jupyter.explain("winehouse", X[:1]))
 
 
 def test_a_run_is_explained_in_the_columns_that_it_was_trained_on(home):
@@ -116,14 +116,14 @@ def test_a_regression_needs_no_target(home):
 def test_what_does_not_fit_is_refused_with_the_next_step(home, cellar, given, kind, said, hint):
     rows = given.pop("rows", wine()[0][:1])
     with pytest.raises(kind, match=said) as caught:
-        maas_jupyter.explain("cellar", rows, **given)
+        maas_jupyter.explain("winehouse", rows, **given)
     assert hint in caught.value.hint
 
 
 def test_an_unknown_model_is_not_found(home, cellar):
     with pytest.raises(NotFound, match="no model called 'celar'") as caught:
         maas_jupyter.explain("celar", wine()[0][:1])
-    assert "'cellar'" in caught.value.hint
+    assert "'winehouse'" in caught.value.hint
 
 
 def test_without_captum_the_hint_installs_it(home, cellar, monkeypatch):
