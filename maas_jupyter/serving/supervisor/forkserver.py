@@ -42,8 +42,8 @@ _GRPC = "maas_jupyter.serving.protocols.grpc.service"
 class Launcher:
     """Starts workers, as forks where that pays: elsewhere each is a new interpreter.
 
-    Several workers take less memory as forks. One takes 10 MB more, because what it changes of what was imported is
-    there twice, and gRPC adds to that: too much for a single worker that speaks it.
+    Several workers take less memory as forks. A single one takes 10 MB more, because what it changes of what was
+    imported is there twice.
 
     Parameters
     ----------
@@ -59,8 +59,8 @@ class Launcher:
         self._options = options
         self._listening = listening
         self._shares = shares
-        pays = options.workers > 1 or options.grpc_port is None
-        self._server = _ForkServer(options) if pays and sys.platform == "linux" else None
+        pays = options.workers > 1 and sys.platform == "linux"
+        self._server = _ForkServer(options) if pays else None
 
     def __call__(self) -> Launched:
         """Start a worker; it waits for its `Setup`.
