@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar
 from enum import Enum
 from typing import Annotated, Any
@@ -45,9 +47,14 @@ class Quoted(str):
 _typed: ContextVar[str] = ContextVar("maas_typed", default="")
 
 
-def note_line(line: str) -> None:
-    """Remember the line that is run, for what tells how to go on."""
-    _typed.set(line)
+@contextmanager
+def noted(line: str) -> Iterator[None]:
+    """Remember the line while it is run, for what tells how to go on or to do it again."""
+    before = _typed.set(line)
+    try:
+        yield
+    finally:
+        _typed.reset(before)
 
 
 def line_of(verb: str) -> str:

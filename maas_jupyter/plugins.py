@@ -50,6 +50,7 @@ BUILTIN: dict[str, dict[str, Plugin]] = {
             for name, method in (
                 ("openvino", "OpenVino"),
                 ("openvino-bf16", "OpenVinoBf16"),
+                ("openvino-fp16", "OpenVinoFp16"),
                 ("openvino-int8", "OpenVinoInt8"),
             )
         },

@@ -36,6 +36,25 @@ class MeanPooling(nn.Module):
         return (hidden * weights).sum(1) / weights.sum(1)
 
 
+class HiddenStates(nn.Module):
+    """A transformers encoder that answers with its tokens' last hidden states.
+
+    Parameters
+    ----------
+    encoder : transformers.PreTrainedModel
+        Gives ``last_hidden_state``.
+    """
+
+    def __init__(self, encoder: nn.Module) -> None:
+        super().__init__()
+        self.encoder = encoder
+
+    def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+        """Return ``(rows, tokens, hidden)`` for INT64 ``(rows, tokens)``."""
+        hidden: Tensor = self.encoder(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
+        return hidden
+
+
 class Logits(nn.Module):
     """A transformers model with a head (``AutoModelForSequenceClassification``) that answers with its logits alone.
 
@@ -197,15 +216,15 @@ def load_tokenizer(source: Any) -> Any:
     return tokenizer
 
 
-def saved_tokenizer(tokenizer: Any, config: Any) -> Any:
+def saved_tokenizer(tokenizer: Any, model: Any) -> Any:
     """Return a tokenizer that can be saved beside a model: one of the library tokenizers is wrapped."""
     if hasattr(tokenizer, "save_pretrained"):
         return tokenizer
-    pad = config.pad_token_id
+    pad = model.config.pad_token_id
     return _transformers().PreTrainedTokenizerFast(
         tokenizer_object=tokenizer,
         pad_token=None if pad is None else tokenizer.id_to_token(pad),
-        model_max_length=getattr(config, "max_position_embeddings", None),
+        model_max_length=most_tokens(model),
     )
 
 

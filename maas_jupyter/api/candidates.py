@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -12,13 +13,14 @@ from typing import TYPE_CHECKING, Any
 from maas_jupyter import plugins
 from maas_jupyter.api.progress import progress
 from maas_jupyter.api.subjects import is_run
-from maas_jupyter.errors import Conflict, UsageError
+from maas_jupyter.arguments import line_of
+from maas_jupyter.errors import Conflict, Unavailable, UsageError
 
 if TYPE_CHECKING:
     from maas_jupyter.bundle import Bundle
     from maas_jupyter.data import Source
     from maas_jupyter.evaluation import Gate
-    from maas_jupyter.optimization import Comparison, Goal, Optimizer, Original, Trained
+    from maas_jupyter.optimization import Comparison, Goal, Optimizer, Trained
     from maas_jupyter.registry import ModelVersion, Registry
 
 
@@ -79,7 +81,8 @@ class Asked:
         if not isfinite(max_drop):
             raise UsageError(f"--max-drop is {max_drop}.", hint="Give what may be lost, such as --max-drop 0.01.")
         words = (target,) if isinstance(target, str) else tuple(target)
-        columns = [word for word in words if "<" not in word and ">" not in word]
+        # What looks like a bound is one, or a mistake in one: no column that nobody has.
+        columns = [word for word in words if not re.search("[<>=≤≥]", word)]
         if len(columns) > 1:
             raise UsageError(f"There are two target columns, {columns[0]} and {columns[1]}.", hint="Name one.")
         column = columns[0] if columns else None
@@ -141,10 +144,26 @@ def compared(
         optimizers = methods()
         comparison, winner = search.run(optimizers, combine=combine)
         calibrated = {each.name for each in optimizers if getattr(each, "calibrates", False)}
-        notes = [note] if note and any(each.method in calibrated for each in comparison.candidates) else []
-        comparison = replace(comparison, notes=notes, command=asked.source or "")
+        taken = {name for each in comparison.candidates for name in each.method.split(" + ")}
+        notes = [*comparison.notes, *([note] if note and taken & calibrated else [])]
+        comparison = replace(comparison, notes=notes, command=_command(verb, model, version, asked.source))
         step("keeping the comparison")
-        return _kept(verb, comparison, winner, version, registry, original, Path(scratch), step)
+        return _kept(verb, comparison, winner, version, registry, Path(scratch), step)
+
+
+def _command(verb: str, model: Any, version: ModelVersion, source: str | None) -> str:
+    """Return what does the same again: the line that was typed, with the version that the reference means now."""
+    line = line_of(verb)
+    if not line:
+        return source or ""
+    if isinstance(model, str):
+        words = re.split(r"(\s+)", line)
+        for place in range(4, len(words), 2):
+            if words[place].strip("\"'") == model and not words[place - 2].startswith("--"):
+                words[place] = version.reference
+                break
+        line = "".join(words)
+    return f"{line}\n{source}" if source else line
 
 
 def _kept(
@@ -153,7 +172,24 @@ def _kept(
     winner: Bundle | None,
     version: ModelVersion,
     registry: Registry,
-    original: Original,
+    scratch: Path,
+    step: Callable[[str], None],
+) -> Comparison:
+    """Keep a comparison and register its winner; what was measured is returned where that cannot be done."""
+    try:
+        return _registered(verb, comparison, winner, version, registry, scratch, step)
+    except Unavailable as error:
+        return replace(comparison, notes=[*comparison.notes, f"it could not be kept: {error.message}"])
+    except KeyboardInterrupt:
+        return replace(comparison, interrupted=True)
+
+
+def _registered(
+    verb: str,
+    comparison: Comparison,
+    winner: Bundle | None,
+    version: ModelVersion,
+    registry: Registry,
     scratch: Path,
     step: Callable[[str], None],
 ) -> Comparison:
@@ -161,11 +197,13 @@ def _kept(
 
     params = {
         "model": version.reference,
+        "method": "" if comparison.winner is None else comparison.winner.method,
         "max_drop": comparison.max_drop,
         "targets": " ".join(comparison.targets),
         "gates": " ".join(comparison.gates),
         "rows": comparison.rows,
         "threads": comparison.threads,
+        "command": comparison.command,
     }
     tracker = Tracker(registry, f"{verb} {version.reference}", params, {"maas.verb": verb})
     try:
@@ -173,7 +211,7 @@ def _kept(
         report.mkdir()
         (report / "comparison.txt").write_text(f"{comparison!r}\n", encoding="utf-8")
         if comparison.command:
-            (report / "source.py").write_text(comparison.command, encoding="utf-8")
+            (report / "command.txt").write_text(comparison.command, encoding="utf-8")
         tracker.log_files(report, "comparison")
         if winner is not None:
             step("registering the winner")
@@ -183,10 +221,17 @@ def _kept(
             )
             comparison = comparison.registered(made)
             tracker.log(measurements, step=0)
+    except KeyboardInterrupt:
+        tracker.end("KILLED")
+        if comparison.version is None:
+            raise
+        return comparison  # the winner is registered: only its numbers are missing from the run
     except BaseException:
         tracker.end("FAILED")
         raise
     tracker.end("KILLED" if comparison.interrupted else "FINISHED")
+    if tracker.warning:
+        return replace(comparison, notes=[*comparison.notes, f"not everything could be kept: {tracker.warning}"])
     return comparison
 
 
@@ -198,7 +243,9 @@ def _trained(model: Any) -> Trained | None:
         return None
     if model.status == "training":
         raise Conflict("The run goes on.", hint="Wait for it, run.wait(), or stop it, run.stop().")
-    return Trained(model.model, model.prepared, model.held_out, lambda title: plugins.load("view", "training")(title))
+    return Trained(
+        model.model, model.prepared, model.held_out, lambda title: plugins.load("view", "training")(title), model.loss
+    )
 
 
 def _calibration(asked: Asked, trained: Trained | None) -> tuple[Source, str]:

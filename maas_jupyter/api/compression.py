@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Annotated, Any
 
 from maas_jupyter.api.candidates import Asked, compared
+from maas_jupyter.api.options import documented
 from maas_jupyter.api.subjects import is_run, open_registry, to_version
 from maas_jupyter.arguments import DataArgument, Kind, NameOrObject, ReferenceArgument
 from maas_jupyter.errors import UsageError, nearest
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 _METHODS = ("structured", "magnitude")
 
 
+@documented
 def prune(
     model: ReferenceArgument,
     *,
@@ -43,20 +45,19 @@ def prune(
     ----------
     model : Run
         A registered run of this notebook: its module is pruned, its training rows fine-tune it.
-    data : (X, y), DataFrame, texts, images, Dataset, DataLoader or path
-        Rows with targets, which candidates are judged by.
+    %(data)s
     target : str
         What a candidate has to reach, such as size<50kB or p50<2ms; may be repeated. Without an amount, so much is
         removed that the first bound of size or p50 is kept. Of a table also the column to predict.
-    text : str
-        The column with the texts, where the data is a table.
+    %(text)s
     method : str
         structured or magnitude.
     amount : float
         Share of the channels (of the weights, for magnitude) that is removed; may be repeated: a candidate for each.
         0.5 by default.
     importance : str
-        What makes a channel important: l2 (the default), l1 or taylor; for magnitude the norm, l1 or l2.
+        What makes a channel important: l2 (the default), l1 or taylor; for magnitude the norm, l1 or l2, which
+        rank single weights alike.
     scope : str
         layer: the same share of each layer; global: the least important ones of the whole model.
     steps : int
@@ -65,14 +66,10 @@ def prune(
         Of fine-tuning after each step.
     lr : float
         Learning rate of the fine-tuning.
-    max_drop : float
-        How much accuracy (R2 for regression) a candidate may lose.
-    require : str
-        A gate that it has to pass, such as recall[malignant]>=0.95; may be repeated.
-    seed : int
-        The same seed on the same machine gives the same weights.
-    source : str
-        Code that is kept with the comparison.
+    %(max_drop)s
+    %(require)s
+    %(seed)s
+    %(source)s
 
     Returns
     -------
@@ -111,6 +108,7 @@ def prune(
     return _of_run("prune", model, asked, made)
 
 
+@documented
 def distil(
     model: ReferenceArgument,
     *,
@@ -137,12 +135,9 @@ def distil(
     ----------
     model : Run
         A registered run of this notebook: its module is the teacher, its training rows are the lesson.
-    data : (X, y), DataFrame, texts, images, Dataset, DataLoader or path
-        Rows with targets, which the student is judged by.
-    target : str
-        What it has to reach, such as p95<5ms or size<10MB; may be repeated. Of a table also the column to predict.
-    text : str
-        The column with the texts, where the data is a table.
+    %(data)s
+    %(target)s
+    %(text)s
     student : str or torch.nn.Module
         What is made of a transformers encoder: layers=3, also heads, hidden and intermediate; half of the layers by
         default. Or a module, which is copied.
@@ -158,14 +153,10 @@ def distil(
         Learning rate: 1e-3, for transformers 5e-4.
     batch_size : int
         Rows per step.
-    max_drop : float
-        How much accuracy (R2 for regression) the student may lose.
-    require : str
-        A gate that it has to pass, such as recall[malignant]>=0.95; may be repeated.
-    seed : int
-        The same seed on the same machine gives the same weights.
-    source : str
-        Code that is kept with the comparison.
+    %(max_drop)s
+    %(require)s
+    %(seed)s
+    %(source)s
 
     Returns
     -------

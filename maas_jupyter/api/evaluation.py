@@ -99,7 +99,7 @@ def evaluate(
         answered = _answer(model, rows, registry, step)
         step("measuring")
         evaluation = Evaluation.of(answered.predictions, subject=answered.subject, seed=seed)
-        notes = [*evaluation.notes, *_training_rows(model, rows)]
+        notes = [*evaluation.notes, *_seen_in_training(_run_of(model, answered, registry), rows)]
         evaluation = replace(evaluation, module_difference=answered.difference, notes=notes)
         if slice:
             table = sliceable(data, rows)
@@ -288,19 +288,39 @@ def _module_answers(model: Any, rows: Source, subject: str) -> Predictions:
     return predict_module(to_module(model), held.data, subject=subject, labels=label_texts(held.labels))
 
 
-def _training_rows(model: Any, rows: Source) -> list[str]:
-    """Say how many of the rows a run was trained on, where it still has them."""
-    from maas_jupyter.data import shared_rows
+def _run_of(model: Any, answered: _Answered, registry: _Lazy) -> Run | None:
+    """Return the run of this kernel that a model was trained in, or the version that it was made from."""
+    from maas_jupyter.training.run import known_run
 
-    if not is_run(model) or model.prepared is None:
+    if is_run(model):
+        found: Run = model
+        return found
+    version, run = answered.version, known_run(answered.run_id)
+    while run is None and version is not None and version.parent:
+        try:
+            version = registry().resolve(version.parent)
+        except NotFound:
+            # It was deleted since.
+            return None
+        run = known_run(version.run_id)
+    return run
+
+
+def _seen_in_training(run: Run | None, rows: Source) -> list[str]:
+    """Say how many of the rows a run was trained on, and what in them no training row has."""
+    from maas_jupyter.data import TablePreprocessing, shared_rows
+
+    if run is None or run.prepared is None:
         return []
-    shared = shared_rows(model.prepared.preprocessing.source(rows), model.prepared.source)
-    if not shared:
-        return []
-    return [
-        f"{shared:,} of the {rows.rows:,} rows are training rows of this run: what is measured on them says nothing "
-        "about new rows"
-    ]
+    preprocessing = run.prepared.preprocessing
+    notes = preprocessing.unknown_values(rows) if isinstance(preprocessing, TablePreprocessing) else []
+    shared = shared_rows(preprocessing.source(rows), run.prepared.source)
+    if shared:
+        notes.append(
+            f"{shared:,} of the {rows.rows:,} rows are training rows of run {run.run_id[:8]}: what is measured on them "
+            "says nothing about new rows"
+        )
+    return notes
 
 
 def _names(answers: list[_Answered]) -> list[str]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from maas_jupyter.api.progress import progress
 from maas_jupyter.api.subjects import is_module, is_run, open_registry, to_module, to_version
 from maas_jupyter.arguments import DataArgument, Kind, ModelArgument
+from maas_jupyter.errors import UsageError
 
 if TYPE_CHECKING:
     from maas_jupyter.explanation import Explanation
@@ -64,6 +65,11 @@ def explain(
     """
     from maas_jupyter import explanation as room
 
+    if is_run(model) and model.language is not None:
+        raise UsageError(
+            f"'{model.name}' is a language model, and those are not explained.",
+            hint="Measure what it learned: %maas evaluate RUN --data TEXTS",
+        )
     if is_module(model) or is_run(model):
         module = to_module(model)
         name = model.name if is_run(model) else type(module).__name__

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Annotated, Any
 
 from maas_jupyter.api.candidates import Asked, compared
+from maas_jupyter.api.options import documented
 from maas_jupyter.api.subjects import open_registry, to_version
 from maas_jupyter.arguments import DataArgument, Kind, ReferenceArgument
 from maas_jupyter.errors import InvalidInput, UsageError
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from maas_jupyter.optimization import Comparison
 
 
+@documented
 def quantize(
     model: ReferenceArgument,
     *,
@@ -34,24 +36,14 @@ def quantize(
     ----------
     model : str, Run or ModelVersion
         What to quantize.
-    data : (X, y), DataFrame, texts, images, Dataset, DataLoader or path
-        Rows with targets, which candidates are judged by.
-    target : str
-        What a candidate has to reach, such as p95<5ms, size<10MB, memory<200MB or rows/s>1000; may be repeated. Of a
-        table also the column to predict.
-    text : str
-        The column with the texts, where the data is a table.
-    calibrate : the same as data, targets not needed
-        Rows that ranges of activations are taken from; the run's training rows, else those of data, by default.
-    max_drop : float
-        How much accuracy (R2 for regression) a candidate may lose.
-    require : str
-        A gate that it has to pass, such as recall[malignant]>=0.95; may be repeated.
-    method : str, class or Optimizer
-        Only this one; may be repeated. All that apply by default. Methods of one's own are classes like
-        maas_jupyter.optimization.Optimizer.
-    source : str
-        Code that is kept with the comparison.
+    %(data)s
+    %(target)s
+    %(text)s
+    %(calibrate)s
+    %(max_drop)s
+    %(require)s
+    %(method)s
+    %(source)s
 
     Returns
     -------
@@ -77,6 +69,7 @@ def quantize(
     return compared("quantize", model, version, registry, asked, lambda: find_optimizers({"quantize"}, _chosen(method)))
 
 
+@documented
 def optimize(
     model: ReferenceArgument,
     *,
@@ -100,25 +93,16 @@ def optimize(
     ----------
     model : str, Run or ModelVersion
         What to optimise; a run of this notebook brings its torch module and its training rows.
-    data : (X, y), DataFrame, texts, images, Dataset, DataLoader or path
-        Rows with targets, which candidates are judged by.
-    target : str
-        What a candidate has to reach, such as p95<5ms, size<10MB, memory<200MB or rows/s>1000; may be repeated. Of a
-        table also the column to predict.
-    text : str
-        The column with the texts, where the data is a table.
-    calibrate : the same as data, targets not needed
-        Rows that ranges of activations are taken from; the run's training rows, else those of data, by default.
-    max_drop : float
-        How much accuracy (R2 for regression) a candidate may lose.
-    require : str
-        A gate that it has to pass, such as recall[malignant]>=0.95; may be repeated.
+    %(data)s
+    %(target)s
+    %(text)s
+    %(calibrate)s
+    %(max_drop)s
+    %(require)s
     budget : float
         Seconds; a method that would not fit into what is left of them is not tried.
-    method : str, class or Optimizer
-        Only this one; may be repeated. Methods of one's own are classes like maas_jupyter.optimization.Optimizer.
-    source : str
-        Code that is kept with the comparison.
+    %(method)s
+    %(source)s
 
     Returns
     -------

@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from maas_jupyter import config
 from maas_jupyter.api.progress import progress
 from maas_jupyter.api.subjects import (
     holds_bundle,
@@ -173,6 +174,8 @@ def alias(model: ReferenceArgument, alias: str, *, require_passed: bool = False)
 def models(name: ReferenceArgument = None) -> ModelList:
     """List registered models with their versions.
 
+    A version that this machine's server could not load is marked.
+
     Parameters
     ----------
     name : str
@@ -182,7 +185,13 @@ def models(name: ReferenceArgument = None) -> ModelList:
     -------
     ModelList
     """
-    return open_registry().models(None if name is None else to_name(name))
+    from maas_jupyter.targets.local import LocalTarget
+
+    found = open_registry().models(None if name is None else to_name(name))
+    refusal = LocalTarget(config.current().server_home).refusal
+    for model in found:
+        model.versions[:] = [replace(version, refused=refusal(version.digest)) for version in model.versions]
+    return found
 
 
 def register_prepared(

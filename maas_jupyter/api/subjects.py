@@ -218,6 +218,15 @@ def to_version(model: Any, registry: Registry) -> ModelVersion:
     version = getattr(model, "version", None)
     if isinstance(version, ModelVersion):
         return version
+    if is_run(model) and model.language is not None:
+        raise UsageError(
+            f"'{model.name}' is a language model, and those cannot be registered: no runtime serves them yet.",
+            hint="run.save(FOLDER) keeps it as transformers loads it.",
+        )
+    if is_run(model):
+        raise _unregistered(f"The run '{model.name}'", model.run_id[:8])
+    if type(model).__name__ == "Comparison":
+        raise UsageError("Nothing of this comparison was registered.", hint=f"Name its original: {model.subject}")
     if isinstance(model, Path):
         raise _unregistered(f"The bundle in the folder {model}" if holds_bundle(model) else f"'{model}'", model)
     raise _unregistered(f"This {type(model).__name__}", "VARIABLE", "" if is_packaged(model) else " --data ROWS")

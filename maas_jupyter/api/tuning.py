@@ -56,8 +56,9 @@ def tune(
 ) -> Tuning:
     """Search for hyper-parameters; with a name, train the best ones again and register the result.
 
-    Each trial trains anew and counts with its best epoch. The study is on disk after every trial: the stop button ends
-    the search and keeps what is complete, --resume goes on.
+    Each trial trains anew and counts with its best epoch; after folds the best one is trained on all rows for the mean
+    of their best epochs, where the learning rate follows no schedule. The study is on disk after every trial: the stop
+    button ends the search and keeps what is complete, --resume goes on.
 
     Parameters
     ----------
@@ -145,15 +146,14 @@ def tune(
     from maas_jupyter.tuning import (
         SearchRecord,
         Study,
-        check_names,
         first_values,
+        fitted_space,
         merged_options,
         read_space,
         split_params,
     )
 
-    dimensions = read_space(space)
-    check_names(dimensions, model)
+    dimensions = fitted_space(read_space(space), model)
     if folds is not None and val is not None:
         raise UsageError("--folds and --val exclude each other.", hint="Folds take their validation rows themselves.")
     if resume and study is None:
@@ -225,19 +225,26 @@ def tune(
         record.update()
         view.update(found)
 
-    with record:
-        found = tuning.run(
-            replace(search, stop=record),
-            trials=trials,
-            seconds=None if minutes is None else minutes * 60,
-            watch=watch_both,
-            stopped=record.is_set,
-        )
+    try:
+        with record:
+            found = tuning.run(
+                replace(search, stop=record),
+                trials=trials,
+                seconds=None if minutes is None else minutes * 60,
+                watch=watch_both,
+                stopped=record.is_set,
+            )
+    except BaseException:
+        view.update(tuning.tuning, final=True)
+        raise
     if name is not None and found.best is not None and found.status == "finished":
         chosen, hyper = split_params(found.params)
         again = merged_options({option: value for option, value in options.items() if option != "watch"}, chosen)
         if folds is None:
             again["watch"] = watch
+        elif again.get("schedule") in (None, "constant", "plateau") and "steps" not in again:
+            # No rows are left that could tell the best epoch; a schedule, though, belongs to its number of epochs.
+            again["epochs"] = found.best.epochs
         found.run = train(
             search.fresh(),
             data=data,

@@ -124,6 +124,29 @@ class TablePreprocessing(Struct, frozen=True, kw_only=True, tag="table"):
             start += known.shape[1]
         return (torch.from_numpy(values),)
 
+    def unknown_values(self, source: Source) -> list[str]:
+        """Say which categories the training rows did not have: the module sees none of its categories there.
+
+        Raises
+        ------
+        InvalidInput
+            If a column is missing or of another kind.
+        """
+        columns = self.source(source).columns
+        said = []
+        for column in self.categories:
+            places, found = distinct(columns[column.name])
+            strange = [index for index, value in enumerate(found) if value not in column.indices]
+            if strange:
+                values = ", ".join("no value" if found[index] == "" else f"'{found[index]}'" for index in strange[:3])
+                more = f" and {len(strange) - 3:,} more" if len(strange) > 3 else ""
+                rows = int(np.isin(places, strange).sum())
+                said.append(
+                    f"'{column.name}' has {values}{more} in {rows:,} of the {len(places):,} rows, which no training "
+                    "row has: they count as none of the known ones"
+                )
+        return said
+
     def data(self, source: Source, targets: Tensor | None) -> Data:
         """Return the rows with their encoded targets."""
         return TensorData(self.tensors(source), targets)

@@ -139,7 +139,8 @@ def required_tensors(source: Source) -> Data:
         what = "labels are texts" if source.form == "tensors" else f"rows are {_FORMS[source.form]}"
         raise InvalidInput(
             f"A module takes tensors, but the {what} in '{source.name}'.",
-            hint="Evaluate the run that trained it, or the registered model: they know how to prepare such rows.",
+            hint="Evaluate the run that trained it, or the registered model: they know how to prepare such rows. "
+            "A variable comes before a model of its name, which is also NAME/1.",
         )
     return data
 

@@ -18,19 +18,20 @@ def maas(line: str, cell: str | None = None) -> Any:
     from IPython import get_ipython
 
     from maas_jupyter import verbs
-    from maas_jupyter.arguments import note_line
+    from maas_jupyter.arguments import noted
     from maas_jupyter.errors import UsageError
     from maas_jupyter.magics.words import split
 
     shell = get_ipython()
     words = split(line)
-    note_line(f"{'%maas' if cell is None else '%%maas'} {' '.join(line.split())}")
     if cell is None:
-        return verbs.run(words, verbs.Session("%maas", shell.user_ns))
+        with noted(f"%maas {line.strip()}"):
+            return verbs.run(words, verbs.Session("%maas", shell.user_ns))
     if not words or words[0].startswith("-"):
         raise UsageError("%%maas needs a verb on its first line.", hint="For example: %%maas train digits --epochs 20")
     bound = run_body(cell, shell)
-    return verbs.run(words, verbs.Session("%%maas", shell.user_ns, bound, cell))
+    with noted(f"%%maas {line.strip()}"):
+        return verbs.run(words, verbs.Session("%%maas", shell.user_ns, bound, cell))
 
 
 def run_body(cell: str, shell: InteractiveShell) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from maas_jupyter.plugins import Displayed
 from maas_jupyter.registry import ModelVersion
 
 #: ``worse``: it loses more of the metric than allowed, or fails a gate. ``misses``: it does not reach a target.
-#: ``skipped``: the time was used up before it was tried.
+#: ``skipped``: the time was used up before it was done.
 Verdict = Literal["original", "winner", "good", "slower", "worse", "misses", "no gain", "failed", "skipped"]
 
 
@@ -31,6 +31,8 @@ class Candidate:
     verdict : Verdict
     reason : str
         Why.
+    shortfall : float
+        By what its metrics miss the gates, in all.
     """
 
     method: str
@@ -39,6 +41,7 @@ class Candidate:
     measured: Measurement | None
     verdict: Verdict
     reason: str
+    shortfall: float = 0.0
 
 
 @dataclass(frozen=True, repr=False)
@@ -123,6 +126,8 @@ class Comparison(Displayed):
             return f"{self.subject} has nothing that these methods could do."
         if self.winner is not None:
             return f"{self.winner.method} is the best one: {self.winner.reason}."
+        if all(each.measured is None for each in self.candidates[1:]):
+            return "No candidate could be measured; nothing was registered."
         closest = f" The closest is {self.closest}." if self.closest else ""
         asked = " and keeps all that was asked for" if self.targets or self.gates else ""
         return f"No candidate is better than {self.subject}{asked}; nothing was registered.{closest}"
@@ -166,6 +171,6 @@ def _numbers(measured: Measurement | None) -> str:
             f"{speed.batch_size:4d}"
         )
     return (
-        f"{measured.size / 1000:10,.1f}{measured.memory / 1e6:8,.1f}{timed}{quality.metric:10.4f}"
-        f"{quality.change:+9.4f}{quality.max_difference:10.2g}{quality.agreement:8.1%}"
+        f"{measured.size / 1000:10,.1f}{measured.memory / 1e6:8,.1f}{timed} {quality.metric:9.4f}"
+        f" {quality.change:+8.4f}{quality.max_difference:10.2g}{quality.agreement:8.1%}"
     )

@@ -29,7 +29,7 @@ def finetune(
     module : torch.nn.Module
         A smaller or sparser one; with validation rows it has the weights of its best epoch afterwards.
     options : TrainingOptions
-        Its ``loss`` may be a function of (output, targets); without a device it is trained where it is.
+        Without a loss it learns by the one that the model was trained with; without a device it is trained where it is.
     title : str
         What the view is called.
     data : Data, optional
@@ -46,7 +46,8 @@ def finetune(
     rows = prepared.data if data is None else data
     val = None if held_out is None else held_out.data
     task = None if prepared.task == "tensor" else prepared.task
-    options = replace(options, device=options.device or str(device_of(module)))
+    loss = trained.loss if options.loss is None else options.loss
+    options = replace(options, device=options.device or str(device_of(module)), loss=loss)
     plan = TrainingPlan.make(module, rows, options, val=val, task=task)
     state = RunState(run_id="", name=title)
     fit(module, rows, plan, val=val, options=options, state=state, observers=[trained.watch(title)])
@@ -63,7 +64,6 @@ def packaged(original: Original, module: nn.Module, folder: Path) -> Bundle:
     ExportError
         If the module cannot be exported, or its export computes something else.
     """
-    assert original.trained is not None
-    made = package_prepared(module.cpu().eval(), original.trained.prepared, folder).bundle
+    made = package_prepared(module, original.required_trained().prepared, folder).bundle
     manifest = msgspec.structs.replace(made.manifest, parent=original.bundle.digest)
     return Bundle.seal(folder, manifest, made.manifest.files)

@@ -5,16 +5,19 @@ from __future__ import annotations
 import operator
 import re
 from dataclasses import dataclass
+from math import isfinite
 
 from maas_jupyter.errors import UsageError, nearest
 from maas_jupyter.optimization.measurement import Measurement
 
 _OPERATORS = {">=": operator.ge, "<=": operator.le, ">": operator.gt, "<": operator.lt}
 _TIMES = {"us": 1e-3, "ms": 1.0, "s": 1e3}
-_SIZES = {"B": 1.0, "kB": 1e3, "MB": 1e6, "GB": 1e9}
+_SIZES = {"B": 1.0, "kB": 1e3, "MB": 1e6, "GB": 1e9, "KiB": 2.0**10, "MiB": 2.0**20, "GiB": 2.0**30}
 #: What can be bounded: the units that it is written in, by their size.
 _UNITS = {"p50": _TIMES, "p95": _TIMES, "size": _SIZES, "memory": _SIZES, "rows/s": {"": 1.0}}
-_SHAPE = re.compile(r"\s*([A-Za-z0-9/]+)\s*(<=|>=|<|>)\s*(\d+\.?\d*|\.\d+)\s*([A-Za-z]*)\s*")
+_SHAPE = re.compile(r"\s*([A-Za-z0-9/]+)\s*(<=|>=|<|>)\s*((?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)\s*([A-Za-zµμ]*)\s*")
+#: What there should be much of; of everything else there should be little.
+_MORE_IS_BETTER = "rows/s"
 _EXAMPLE = "Write it as p95<5ms, size<10MB, memory<200MB or rows/s>1000."
 
 
@@ -86,6 +89,8 @@ def parse_goal(text: str) -> Goal:
             hint=nearest(quantity, _UNITS, what="quantities", otherwise=_EXAMPLE),
         )
     units = {name.lower(): size for name, size in _UNITS[quantity].items()}
+    # Both of Unicode's letters for a millionth.
+    unit = re.sub("[µμ]", "u", unit)
     if unit.lower() not in units:
         allowed = ", ".join(name for name in _UNITS[quantity] if name)
         problem = f"has the unit '{unit}'" if unit else "has no unit"
@@ -96,4 +101,12 @@ def parse_goal(text: str) -> Goal:
     bound = float(number) * units[unit.lower()]
     if not bound > 0:
         raise UsageError(f"The target '{text}' has the bound 0, which nothing can reach.", hint=_EXAMPLE)
+    if not isfinite(bound):
+        raise UsageError(f"The target '{text}' has an infinite bound.", hint=_EXAMPLE)
+    if comparison.startswith(">") != (quantity == _MORE_IS_BETTER):
+        turned = comparison.translate(str.maketrans("<>", "><"))
+        raise UsageError(
+            f"The target '{text}' asks for {'few' if quantity == _MORE_IS_BETTER else 'much'} {quantity}.",
+            hint=f"Did you mean {quantity}{turned}{number}{unit}?",
+        )
     return Goal(quantity, comparison, bound, re.sub(r"\s+", "", text))

@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from maas_jupyter.evaluation import Interval
+import numpy as np
+
+from maas_jupyter.evaluation import Evaluation, Interval, Predictions, compare
+from maas_jupyter.evaluation.predictions import aligned
+
+#: Numbers of a regression are the same answer where they differ by less than this share of the original's number, or
+#: by less than this share of its largest one.
+_SHARE, _SHARE_OF_LARGEST = 1e-2, 1e-3
 
 
 @dataclass(frozen=True)
@@ -24,7 +31,8 @@ class Quality:
     max_difference, mean_difference : float
         Largest and mean absolute difference of an output number from the original's.
     agreement : float
-        Share of the rows with the same predicted class; for regression, of outputs within 1 %.
+        Share of the rows with the same predicted class; for regression, of outputs within 1 %, or a thousandth of the
+        largest one.
     """
 
     metric: float
@@ -34,6 +42,42 @@ class Quality:
     max_difference: float
     mean_difference: float
     agreement: float
+
+    @classmethod
+    def of(cls, found: Predictions, reference: Predictions, evaluation: Evaluation, metric: str) -> Quality:
+        """Measure a candidate's predictions against the original's.
+
+        Parameters
+        ----------
+        found, reference : Predictions
+            The candidate's and the original's, of the same rows.
+        evaluation : Evaluation
+            Of the candidate; it has the metric.
+
+        Raises
+        ------
+        InvalidInput
+            If they do not answer the same question on the same rows.
+        """
+        found = aligned(found, reference, names=("the candidate", "the original"))
+        (pair,) = compare([("original", reference), ("candidate", found)]).pairs
+        difference = next(each for each in pair.differences if each.metric == metric)
+        apart = np.abs(found.output - reference.output)
+        if found.task == "classification":
+            same = found.predicted == reference.predicted
+        else:
+            size = np.abs(reference.output)
+            same = apart <= _SHARE * size + _SHARE_OF_LARGEST * size.max(axis=0)
+        return cls(
+            evaluation.metrics[metric],
+            evaluation.intervals.get(metric),
+            difference.change,
+            # All resamples of one row are alike.
+            difference.interval if len(reference) > 1 else None,
+            float(apart.max()),
+            float(apart.mean()),
+            float(same.mean()),
+        )
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from typing import Any, Literal, Protocol
 
 from maas_jupyter import plugins
 from maas_jupyter.bundle import Bundle
-from maas_jupyter.errors import MaasError, UsageError
+from maas_jupyter.errors import MissingDependency, UsageError
 from maas_jupyter.optimization.original import Original
 
 #: The verb that a method belongs to; all of them belong to ``optimize``.
@@ -30,6 +30,9 @@ class Optimizer(Protocol):
     family : {'quantize', 'prune', 'distil', 'other'}
     seconds : float
         About how long it takes for a small model; cheap ones come first.
+
+    One whose time grows with the model says by how much with a further attribute, ``seconds_per_megabyte``, of the
+    original's bundle.
 
     One that takes ranges from ``original.calibration`` says so with a further attribute, ``calibrates = True``, so that
     the comparison can say where they came from.
@@ -65,6 +68,12 @@ class Optimizer(Protocol):
         """
 
 
+def seconds_of(optimizer: Optimizer, original: Original) -> float:
+    """Return about how long a method takes for this model."""
+    growth: float = getattr(optimizer, "seconds_per_megabyte", 0.0)
+    return optimizer.seconds + growth * original.bundle.manifest.size / 1e6
+
+
 def find_optimizers(families: set[str], chosen: Sequence[Any]) -> list[Optimizer]:
     """Return the methods of some families, the cheap ones first, or those that are chosen.
 
@@ -81,14 +90,16 @@ def find_optimizers(families: set[str], chosen: Sequence[Any]) -> list[Optimizer
         If there is none of that name.
     MissingDependency
         If one that was named needs a package that is not installed; the hint says which.
+    UsageError
+        If something is no method.
     """
     if chosen:
         return [_made(method) for method in chosen]
     found: list[Optimizer] = []
     for name in plugins.available("optimizer"):
         try:
-            made: Optimizer = plugins.load("optimizer", name)()
-        except MaasError:
+            made = _made(name)
+        except MissingDependency:
             continue  # a method whose package is not installed is no candidate unless it is asked for
         if made.family in families:
             found.append(made)

@@ -6,22 +6,26 @@ import statistics
 import time
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
+from itertools import count
 from pathlib import Path
 
 import msgspec
 import numpy as np
 
 from maas_jupyter.bundle import Bundle
-from maas_jupyter.errors import MaasError
-from maas_jupyter.evaluation import Evaluation, Gate, Predictions, compare, judge
-from maas_jupyter.evaluation import Verdict as GateVerdict
+from maas_jupyter.data import Source
+from maas_jupyter.errors import InvalidInput, MaasError, counted
+from maas_jupyter.evaluation import Evaluation, Gate, Predictions, judge
 from maas_jupyter.evaluation.predict import main_output, predict_served, served_inputs
+from maas_jupyter.evaluation.raw import as_tensors
 from maas_jupyter.optimization import verdicts
 from maas_jupyter.optimization.comparison import Candidate, Comparison, Verdict
+from maas_jupyter.optimization.deadline import Deadline, OutOfTime
 from maas_jupyter.optimization.goals import Goal
 from maas_jupyter.optimization.measure import Stand, measure_speeds, seconds_to_time
+from maas_jupyter.optimization.measure.stand import PATIENCE
 from maas_jupyter.optimization.measurement import Measurement, Quality
-from maas_jupyter.optimization.optimizer import Optimizer
+from maas_jupyter.optimization.optimizer import Optimizer, seconds_of
 from maas_jupyter.optimization.original import Original
 from maas_jupyter.optimization.verdicts import NOISE, Limits
 
@@ -29,14 +33,16 @@ METRICS = {"classification": "accuracy", "regression": "r2"}
 
 #: Rows that candidates are timed with.
 _TIMED_ROWS = 64
-#: Outputs of a regression nearer than this are the same answer.
-_RTOL, _ATOL = 1e-2, 1e-3
 #: Of a short trial: seconds, and rows of its batch.
 _TRIAL_SECONDS, _TRIAL_BATCH = 0.03, 16
 #: What is so much slower than the original, for one row and in batches, is not timed; noise is not as large.
 _HOPELESS = 1.5
 #: A method is not expected to take more or less than it says by more than this.
 _MOST_FACTOR = 5.0
+#: A candidate hangs that takes so many times as long for an answer as the original did for all; and seconds at least.
+_PATIENCE_FACTOR, _LEAST_PATIENCE = 20.0, 60.0
+#: A method that says that it takes no time is expected to take so many seconds.
+_LEAST_SECONDS = 0.1
 #: With how many quantizers, the fastest in the trial, what was trained smaller is combined.
 _COMBINED = 2
 
@@ -50,6 +56,7 @@ class _Row:
     bundle: Bundle | None = None
     stand: Stand | None = None
     measured: Measurement | None = None
+    shortfall: float = 0.0
     single: float = 0.0
     batch: float = 0.0
     verdict: Verdict = "failed"
@@ -69,7 +76,9 @@ class _Row:
     def candidate(self) -> Candidate:
         """Return what the comparison shows."""
         precision = self.bundle.manifest.precision if self.bundle is not None else ""
-        return Candidate(self.method, self.description, precision, self.measured, self.verdict, self.reason)
+        return Candidate(
+            self.method, self.description, precision, self.measured, self.verdict, self.reason, self.shortfall
+        )
 
 
 @dataclass
@@ -99,6 +108,7 @@ class Search:
     _reference: Predictions | None = None
     _stack: ExitStack = field(default_factory=ExitStack)
     _started: float = 0.0
+    _patience: float = PATIENCE
     _taken: list[float] = field(default_factory=list)
 
     def run(self, optimizers: list[Optimizer], *, combine: bool = False) -> tuple[Comparison, Bundle | None]:
@@ -117,17 +127,24 @@ class Search:
             Nothing is registered yet. After an interrupt: what was finished.
         winner : Bundle or None
             With its measurements in the manifest.
+
+        Raises
+        ------
+        InvalidInput
+            If the rows do not fit the model, are others each time, or do not give the metric.
         """
         self._started = time.monotonic()
+        _check_repeatable(self.original.rows)
         with self._stack:
             first = _Row("original", self.original.reference, self.original.bundle)
             self._rows = [first]
             self._measure(first)  # what fails here fails the search
+            took = time.monotonic() - self._started
+            self._patience = min(max(_LEAST_PATIENCE, _PATIENCE_FACTOR * took), PATIENCE)
             first.verdict = "original"
             try:
                 for optimizer in optimizers:
-                    if optimizer.applies_to(self.original):
-                        self._try(optimizer, self.original)
+                    self._try(optimizer, self.original)
                 if combine:
                     self._combine()
                 self._time()
@@ -140,27 +157,42 @@ class Search:
     def _try(self, optimizer: Optimizer, original: Original, before: _Row | None = None) -> None:
         method = f"{before.method} + {optimizer.name}" if before else optimizer.name
         description = f"{before.description}; {optimizer.description}" if before else optimizer.description
-        row = _Row(method, description, optimizer=optimizer)
-        left = self._left()
-        timing = seconds_to_time(1 + sum(each.runs for each in self._rows))
-        if left is not None and self._expected(optimizer) + timing > left:
-            row.verdict, row.reason = "skipped", f"it would not fit into what was left of {self.budget:.0f} s"
-            self._rows.append(row)
-            return
-        self.original.on_step(f"making {method}: {description}")
-        started = time.monotonic()
-        folder = self.folder / f"{len(self._rows)}-{optimizer.name}"
-        folder.mkdir()
+        row = _Row(self._unused(method), description, optimizer=optimizer)
         try:
-            row.bundle = optimizer.run(original, folder)
-            self._taken.append((time.monotonic() - started) / optimizer.seconds)
-            self._measure(row)
+            if not optimizer.applies_to(original):
+                return
+            if not self._fits(optimizer):
+                row.verdict, row.reason = "skipped", f"it would not fit into what was left of {self.budget:.0f} s"
+            else:
+                self._make(row, original)
         except MaasError as error:
             self._fail(row, error)
+        except Exception as error:  # noqa: BLE001  whoever wrote the method: its row says so, and the others go on
+            said = (str(error).splitlines() or [""])[0]
+            self._fail(row, MaasError(f"{type(error).__name__}: {said}" if said else type(error).__name__))
         self._rows.append(row)
 
+    def _make(self, row: _Row, original: Original) -> None:
+        assert row.optimizer is not None
+        self.original.on_step(f"making {row.method}: {row.description}")
+        started = time.monotonic()
+        folder = self.folder / str(len(self._rows))
+        folder.mkdir()
+        if original.trained is not None and self.budget is not None:
+            watch = Deadline(original.trained.watch, self._started + self.budget - self._seconds_to_time(), self.budget)
+            original = replace(original, trained=replace(original.trained, watch=watch))
+        row.bundle = row.optimizer.run(original, folder)
+        self._taken.append((time.monotonic() - started) / max(seconds_of(row.optimizer, self.original), _LEAST_SECONDS))
+        self._measure(row)
+
+    def _unused(self, method: str) -> str:
+        """Tell rows apart whose methods have one name."""
+        taken = {row.method for row in self._rows}
+        names = (method if number == 1 else f"{method} ({number})" for number in count(1))
+        return next(name for name in names if name not in taken)
+
     def _fail(self, row: _Row, error: MaasError) -> None:
-        row.verdict, row.reason = "failed", error.message
+        row.verdict, row.reason = "skipped" if isinstance(error, OutOfTime) else "failed", error.message
         if row.stand is not None:
             row.stand.close()
             row.stand = None
@@ -170,7 +202,7 @@ class Search:
         assert row.bundle is not None
         original = self.original
         original.on_step(f"loading {row.method} and looking at its answers")
-        stand = self._stack.enter_context(Stand(row.bundle, original.threads))
+        stand = self._stack.enter_context(Stand(row.bundle, original.threads, patience=self._patience))
         row.stand = stand
         manifest = row.bundle.manifest
         output = main_output(manifest)
@@ -180,7 +212,11 @@ class Search:
         stand.hold(served_inputs(manifest, original.rows, _TIMED_ROWS))
         if self._reference is None:
             self._reference = found
-        row.measured, verdict = self._judged(row, stand, found)
+        evaluation = self._evaluated(row, found)
+        quality = Quality.of(found, self._reference, evaluation, self.limits.metric_name)
+        row.measured = Measurement(manifest.size, stand.memory, quality, None)
+        verdict = judge(evaluation, self.gates) if self.gates else None
+        row.shortfall = verdicts.shortfall(self.gates, verdict)
         rejected = None if row.method == "original" else verdicts.rejected(row.measured, verdict, self.limits)
         if rejected is None:
             row.single = float(np.median(stand.time(1, _TRIAL_SECONDS)))
@@ -199,13 +235,23 @@ class Search:
             return None
         return "slower", f"about {factors[0]:.1f}x slower for one row, {factors[1]:.1f}x in batches: not timed further"
 
-    def _judged(self, row: _Row, stand: Stand, found: Predictions) -> tuple[Measurement, GateVerdict | None]:
-        assert row.bundle is not None
-        assert self._reference is not None
+    def _evaluated(self, row: _Row, found: Predictions) -> Evaluation:
+        """Measure a candidate's answers.
+
+        Raises
+        ------
+        InvalidInput
+            If the metric cannot be computed on these rows.
+        """
         evaluation = Evaluation.of(found, subject=row.method)
-        quality = _quality(self._reference, found, evaluation, self.limits.metric_name)
-        measured = Measurement(row.bundle.manifest.size, stand.memory, quality, None)
-        return measured, judge(evaluation, self.gates) if self.gates else None
+        metric = self.limits.metric_name
+        if metric not in evaluation.metrics:
+            why = next((f": {note}" for note in evaluation.notes if metric in note), ".")
+            raise InvalidInput(
+                f"Candidates are judged by {metric}, which {counted(len(found), 'row')} do not give{why}",
+                hint="Give --data with more rows, whose targets vary.",
+            )
+        return evaluation
 
     def _combine(self) -> None:
         """Quantize what was trained smaller, with the methods that made the original fastest."""
@@ -227,23 +273,36 @@ class Search:
             original = self.original.followed_by(row.bundle)
             for quantizer in quantizers[:_COMBINED]:
                 assert quantizer.optimizer is not None
-                if quantizer.optimizer.applies_to(original):
-                    self._try(quantizer.optimizer, original, row)
+                self._try(quantizer.optimizer, original, row)
 
     def _expected(self, optimizer: Optimizer) -> float:
         """Return how long a method should take: as much more or less than it says as those before did."""
         factor = statistics.median(self._taken) if self._taken else 1.0
-        return optimizer.seconds * min(max(factor, 1 / _MOST_FACTOR), _MOST_FACTOR)
+        factor = min(max(factor, 1 / _MOST_FACTOR), _MOST_FACTOR)
+        return factor * max(seconds_of(optimizer, self.original), _LEAST_SECONDS)
 
-    def _left(self) -> float | None:
-        return None if self.budget is None else self.budget - (time.monotonic() - self._started)
+    def _fits(self, optimizer: Optimizer) -> bool:
+        left = self._left()
+        return self._expected(optimizer) + self._seconds_to_time(one_more=True) <= left
+
+    def _left(self) -> float:
+        return float("inf") if self.budget is None else self.budget - (time.monotonic() - self._started)
+
+    def _seconds_to_time(self, *, one_more: bool = False) -> float:
+        """Return how long it takes to time what runs, and one more that is as fast as the original."""
+        rows = [row for row in self._rows if row.runs] + ([self._rows[0]] if one_more else [])
+        largest = self.original.bundle.manifest.max_batch / _TRIAL_BATCH
+        return seconds_to_time([(row.single, row.batch * max(largest, 1.0)) for row in rows])
 
     # -- timing -------------------------------------------------------------------------------------------------------
 
     def _time(self) -> None:
         stands = {row.method: row.stand for row in self._rows if row.stand is not None}
         speeds, failed = measure_speeds(
-            stands, largest_batch=self.original.bundle.manifest.max_batch, on_step=self.original.on_step
+            stands,
+            largest_batch=self.original.bundle.manifest.max_batch,
+            on_step=self.original.on_step,
+            seconds=self._left(),
         )
         if "original" in failed:
             raise failed["original"]
@@ -280,6 +339,7 @@ class Search:
             threads=self.original.threads,
             candidates=candidates,
             interrupted=self._interrupted,
+            notes=self._notes(candidates),
         )
         winner = comparison.winner
         if winner is None:
@@ -288,33 +348,49 @@ class Search:
         assert bundle is not None
         assert winner.measured is not None
         manifest = msgspec.structs.replace(
-            bundle.manifest, measurements=winner.measured.as_metrics(self.limits.metric_name)
+            bundle.manifest,
+            # What lies between the two, of methods that were combined, is not registered.
+            parent=self.original.bundle.digest,
+            measurements=winner.measured.as_metrics(self.limits.metric_name),
         )
         return comparison, Bundle.seal(bundle.folder, manifest, bundle.manifest.files)
 
+    def _notes(self, candidates: list[Candidate]) -> list[str]:
+        """Say what the rows cannot tell."""
+        assert self._reference is not None
+        rows, limits = len(self._reference), self.limits
+        if self._reference.task == "classification" and 0 <= limits.max_drop < 1 / rows:
+            one = f"one of {counted(rows, 'row')} is {1 / rows:.2g} of {limits.metric_name}"
+            return [f"{one}, more than may be lost ({limits.max_drop:g}): more rows would tell more"]
+        for each in candidates:
+            if each.verdict == "winner" and each.measured is not None:
+                span = each.measured.quality.change_interval
+                if span is not None and -span.low > limits.max_drop:
+                    return [
+                        f"{each.method} may lose more than {limits.max_drop:g} of {limits.metric_name}: "
+                        f"its change is [{span.low:+.3f}, {span.high:+.3f}] (95 %); more rows would tell more"
+                    ]
+        return []
 
-def _quality(reference: Predictions, found: Predictions, evaluation: Evaluation, metric: str) -> Quality:
-    # R2 needs more than one row; without it no candidate can pass.
-    value = evaluation.metrics.get(metric, float("nan"))
-    change, interval = float("nan"), None
-    pair = compare([("original", reference), ("candidate", found)]).pairs[0]
-    for difference in pair.differences:
-        if difference.metric == metric:
-            change, interval = difference.change, difference.interval
-    differences = np.abs(found.output - reference.output)
-    if found.task == "classification":
-        agreement = float((found.predicted == reference.predicted).mean())
-    else:
-        agreement = float(np.isclose(found.output, reference.output, rtol=_RTOL, atol=_ATOL).mean())
-    return Quality(
-        value,
-        evaluation.intervals.get(metric),
-        change,
-        interval,
-        float(differences.max()),
-        float(differences.mean()),
-        agreement,
-    )
+
+def _check_repeatable(rows: Source) -> None:
+    """Check that a loader gives the same rows each time: every candidate is asked about them anew.
+
+    Raises
+    ------
+    InvalidInput
+        If it does not.
+    """
+    data = as_tensors(rows) if rows.form == "loader" else None
+    if data is None:
+        return
+    first, second = ([*batch.inputs, batch.required_targets()] for batch in (data.head(_TIMED_ROWS) for _ in range(2)))
+    for one, other in zip(first, second, strict=True):
+        if not np.array_equal(one.cpu().numpy(), other.cpu().numpy(), equal_nan=True):
+            raise InvalidInput(
+                f"'{rows.name}' gives other rows each time it is read, and candidates are judged by the same ones.",
+                hint="Make the DataLoader with shuffle=False, without random changes of its rows; or give (X, y).",
+            )
 
 
 def limits_of(task: str, max_drop: float, goals: list[Goal]) -> Limits:

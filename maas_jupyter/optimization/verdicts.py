@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from maas_jupyter.evaluation import Gate
 from maas_jupyter.evaluation import Verdict as GateVerdict
 from maas_jupyter.optimization.comparison import Candidate, Verdict
 from maas_jupyter.optimization.goals import Goal
@@ -35,7 +36,12 @@ class Limits:
     @property
     def wants_size(self) -> bool:
         """Whether size matters more than speed."""
-        return bool(self.goals) and all(goal.quantity in ("size", "memory") for goal in self.goals)
+        return self.may_be_slower and all(goal.quantity in ("size", "memory") for goal in self.goals)
+
+    @property
+    def may_be_slower(self) -> bool:
+        """Whether size is worth speed: it is bounded; how slow a candidate may be, other targets say."""
+        return any(goal.quantity in ("size", "memory") for goal in self.goals)
 
 
 def rejected(measured: Measurement, gates: GateVerdict | None, limits: Limits) -> tuple[Verdict, str] | None:
@@ -58,6 +64,14 @@ def rejected(measured: Measurement, gates: GateVerdict | None, limits: Limits) -
     return ("misses", _missed(missed, measured)) if missed else None
 
 
+def shortfall(gates: list[Gate], verdict: GateVerdict | None) -> float:
+    """Return by what metrics miss gates, in all; what could not be measured misses by 1."""
+    if verdict is None:
+        return 0.0
+    missed = [(gate, found) for gate, found in zip(gates, verdict.gates, strict=True) if not found.passed]
+    return sum(1.0 if found.value is None else abs(found.value - gate.bound) for gate, found in missed)
+
+
 def judge(original: Measurement, measured: Measurement, limits: Limits) -> tuple[Verdict, str]:
     """Decide what a candidate is worth that is not rejected.
 
@@ -65,7 +79,8 @@ def judge(original: Measurement, measured: Measurement, limits: Limits) -> tuple
     -------
     verdict : {'good', 'slower', 'misses', 'no gain'}
         ``misses``: it does not reach a target. ``slower``: its p50 is above the original's by more than the noise, and
-        targets do not ask for size alone. ``good``: it is smaller or faster. ``no gain``: it is neither.
+        no target asks for size. ``good``: it is smaller or faster, or reaches a target that the original misses.
+        ``no gain``: it is neither.
     reason : str
     """
     assert original.speed is not None
@@ -80,8 +95,11 @@ def judge(original: Measurement, measured: Measurement, limits: Limits) -> tuple
     missed = [goal for goal in limits.goals if not goal.met(measured)]
     if missed:
         return "misses", _missed(missed, measured)
-    if speed < 1 - noise and not limits.wants_size:
+    reached = [goal for goal in limits.goals if not goal.met(original)]
+    if speed < 1 - noise and not limits.may_be_slower:
         return "slower", gains
+    if reached:
+        return "good", f"{', '.join(f'{goal}: {_shown(goal, measured)}' for goal in reached)}; {gains}"
     if size > 1 + NOISE or speed > 1 + noise or rate > 1 + batch_noise:
         return "good", gains
     return "no gain", f"neither smaller nor faster: {gains}"
@@ -90,14 +108,14 @@ def judge(original: Measurement, measured: Measurement, limits: Limits) -> tuple
 def crowned(candidates: list[Candidate], limits: Limits) -> list[Candidate]:
     """Make the best of the good ones the winner.
 
-    It is the fastest for one row, of those that are equally fast the fastest in batches; or the smallest, where targets
-    ask for size alone.
+    It is the fastest for one row, of those that are equally fast the fastest in batches; where targets ask for size
+    alone, the one that has the least of what the first of them bounds.
     """
     good = [each for each in candidates if each.verdict == "good" and each.measured is not None]
     if not good:
         return candidates
     if limits.wants_size:
-        best = min(good, key=lambda each: _measured(each).size)
+        best = min(good, key=lambda each: (limits.goals[0].value(_measured(each)) or 0.0, _speed(each).p50_ms))
     else:
         fastest = min(_speed(each).p50_ms for each in good)
         equal = [each for each in good if _speed(each).p50_ms <= fastest * (1 + NOISE)]
@@ -118,20 +136,31 @@ def _speed(candidate: Candidate) -> Speed:
 
 def closest(candidates: list[Candidate], limits: Limits) -> str:
     """Return, in words, the candidate that came nearest to what was asked for; empty where none was measured."""
-    tried = [each for each in candidates[1:] if each.measured is not None and each.verdict in ("worse", "misses")]
+    tried = [each for each in candidates[1:] if each.measured is not None and _missing(each, limits)]
     if not tried:
         return ""
 
-    def distance(candidate: Candidate) -> float:
+    def distance(candidate: Candidate) -> tuple[int, float]:
         measured = _measured(candidate)
-        misses = 1.0
+        misses = 1.0 + candidate.shortfall
+        untold = 0
         for goal in limits.goals:
-            misses *= goal.miss(measured)
+            if goal.value(measured) is None:
+                untold += 1
+            else:
+                misses *= goal.miss(measured)
         over = max(-measured.quality.change - limits.max_drop, 0.0)
-        return misses * (1 + over / max(limits.max_drop, 1e-3))
+        return untold, misses * (1 + over / max(limits.max_drop, 1e-3))
 
     nearest = min(tried, key=distance)
     return f"{nearest.method} ({nearest.reason})"
+
+
+def _missing(candidate: Candidate, limits: Limits) -> bool:
+    """Say whether a candidate does not reach what was asked for; one that was too slow to be timed may not either."""
+    if candidate.verdict == "slower":
+        return not all(goal.met(_measured(candidate)) for goal in limits.goals)
+    return candidate.verdict in ("worse", "misses")
 
 
 def _missed(goals: list[Goal], measured: Measurement) -> str:

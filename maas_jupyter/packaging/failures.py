@@ -48,7 +48,7 @@ def not_exported(error: Exception, module: nn.Module, form: Format) -> ExportErr
         )
         return ExportError(
             f"{start}: forward {limits}, which has to be free.",
-            hint="Take sizes from x.shape as they are, without int() or if, and let reshape find the rows: "
+            hint="Take sizes from x.shape as they are, without int(), len() or if, and let reshape find the rows: "
             "reshape(-1, ...).",
         )
     place = raised_in(error, module)

@@ -14,30 +14,11 @@ from maas_jupyter.data.tensors import as_tensor
 from maas_jupyter.data.text import most_tokens, text_arguments
 from maas_jupyter.errors import InvalidInput, nearest
 from maas_jupyter.packaging.export import Axes, input_names, only_rows
-from maas_jupyter.pretrained import CausalLogits, Logits, is_language_model, is_pretrained, load_tokenizer
+from maas_jupyter.pretrained import CausalLogits, HiddenStates, Logits, is_language_model, is_pretrained, load_tokenizer
 from maas_jupyter.schema import Task
 
 #: Real rows that an export is validated on.
 _ROWS = 64
-
-
-class HiddenStates(nn.Module):
-    """A transformers encoder that answers with its tokens' last hidden states.
-
-    Parameters
-    ----------
-    encoder : transformers.PreTrainedModel
-        Gives ``last_hidden_state``.
-    """
-
-    def __init__(self, encoder: nn.Module) -> None:
-        super().__init__()
-        self.encoder = encoder
-
-    def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
-        """Return ``(rows, tokens, hidden)`` for INT64 ``(rows, tokens)``."""
-        hidden: Tensor = self.encoder(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
-        return hidden
 
 
 @dataclass(frozen=True)

@@ -30,7 +30,10 @@ HALF_RTOL = 1e-2
 
 #: Sizes of the random batches; one is what is baked in most often, and one is odd.
 _BATCHES = (1, 3, 16)
-_REFUSED = "Look for a batch size or a shape that is fixed in the model's forward."
+_REFUSED = (
+    "Look for a batch size or a shape that is fixed in the model's forward: len(x) and int(x.shape[0]) fix the number "
+    "of rows, x.shape[0] does not."
+)
 
 
 @dataclass(frozen=True)

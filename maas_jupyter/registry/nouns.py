@@ -60,6 +60,8 @@ class ModelVersion(Displayed):
         The MLflow artifact URI of its files.
     verdict : VersionVerdict or None
         Whether it passed its gates the last time; None where it was never held against any.
+    refused : str
+        Why this machine's server does not load it, as far as `maas_jupyter.models` knows; else empty.
     """
 
     name: str
@@ -75,6 +77,7 @@ class ModelVersion(Displayed):
     run_id: str | None
     source: str
     verdict: VersionVerdict | None = None
+    refused: str = field(default="", compare=False)
 
     @property
     def reference(self) -> str:
@@ -93,7 +96,9 @@ class ModelVersion(Displayed):
         aliases = f" @{' @'.join(self.aliases)}" if self.aliases else ""
         measured = f", {self.headline[0]} {self.headline[1]:.4f}" if self.headline else ""
         parent = f", from {self.parent}" if self.parent else ""
-        return f"{self.reference}{aliases}: {self.task}, {self.precision}, {self.size / 1000:,.0f} kB{measured}{parent}"
+        refused = f", does not load: {self.refused}" if self.refused else ""
+        size = f"{self.size / 1000:,.0f} kB"
+        return f"{self.reference}{aliases}: {self.task}, {self.precision}, {size}{measured}{parent}{refused}"
 
 
 @dataclass(frozen=True)

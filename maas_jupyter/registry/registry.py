@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
-from urllib.request import url2pathname
 
 import msgspec
 
 from maas_jupyter.bundle import AlteredBundle, Bundle
 from maas_jupyter.config import MaasConfig
-from maas_jupyter.errors import InvalidInput, NotFound, nearest
+from maas_jupyter.errors import InvalidInput, NotFound, Unavailable, nearest
 from maas_jupyter.registry.connection import connect, translated, without_progress_bar
+from maas_jupyter.registry.entities import aliases_by_version, newest_first, record_of, version_of
+from maas_jupyter.registry.folders import removed_on_failure
 from maas_jupyter.registry.mlflow_model import write_mlmodel
 from maas_jupyter.registry.nouns import (
     VERDICT_TAG,
@@ -28,22 +26,17 @@ from maas_jupyter.registry.nouns import (
     RunRecord,
     VersionVerdict,
     require_verdict,
-    verdict_of,
     version_tags,
 )
 from maas_jupyter.registry.reference import ModelReference, check_alias
-from maas_jupyter.schema import check_name, decoder
+from maas_jupyter.schema import check_name
 
 if TYPE_CHECKING:
     from mlflow.entities import Run as MlflowRun
-    from mlflow.entities.model_registry import ModelVersion as MlflowVersion
-    from mlflow.entities.model_registry import RegisteredModel as MlflowModel
 
 CHAMPION = "champion"
 MLFLOW_PARENT, NESTED_TAG = "mlflow.parentRunId", "maas.nested"
 _PAGE = 200
-#: MLflow's word for a run that was stopped by hand.
-_STATUS = {"KILLED": "interrupted"}
 
 
 class Registry:
@@ -86,13 +79,13 @@ class Registry:
         if name and not registered:
             raise self._unknown(name)
         by_name: dict[str, list[ModelVersion]] = {model.name: [] for model in registered}
-        aliases = {model.name: _aliases_by_version(model) for model in registered}
+        aliases = {model.name: aliases_by_version(model) for model in registered}
         for version in versions:
             # A version of a model registered between the two queries shows up at the next look.
             if version.name in by_name and "maas.digest" in version.tags:
-                by_name[version.name].append(_version(version, aliases[version.name].get(str(version.version), [])))
+                by_name[version.name].append(version_of(version, aliases[version.name].get(str(version.version), [])))
         found = [
-            RegisteredModel(model.name, model.last_updated_timestamp / 1000, _newest_first(by_name[model.name]))
+            RegisteredModel(model.name, model.last_updated_timestamp / 1000, newest_first(by_name[model.name]))
             for model in registered
             if by_name[model.name]
         ]
@@ -183,7 +176,7 @@ class Registry:
             bundle.copy_to(folder)
             write_mlmodel(folder, bundle.manifest)
             source = f"{self._client.get_run(run_id).info.artifact_uri}/{artifact_path}"
-            with _removed_on_failure(source):
+            with removed_on_failure(source, lambda: self._is_registered_from(name, source)):
                 self._client.log_artifacts(run_id, scratch, artifact_path)
                 self._create_model(name)
                 created = self._client.create_model_version(
@@ -193,7 +186,7 @@ class Registry:
             crowned = CHAMPION not in self._client.get_registered_model(name).aliases
             if crowned:
                 self._client.set_registered_model_alias(name, CHAMPION, created.version)
-        return _version(created, [CHAMPION] if crowned else [])
+        return version_of(created, [CHAMPION] if crowned else [])
 
     def set_alias(self, reference: str, alias: str) -> ModelVersion:
         """Point an alias at a version; it leaves the version that it pointed at before."""
@@ -342,7 +335,7 @@ class Registry:
                 token = page.token
                 if not token:
                     break
-        return RunList(map(_record, found[:limit]))
+        return RunList(map(record_of, found[:limit]))
 
     def run(self, run_id: str) -> RunRecord:
         """Find a run by its whole id.
@@ -353,7 +346,7 @@ class Registry:
             If there is none.
         """
         with translated(self.uri):
-            return _record(self._client.get_run(run_id))
+            return record_of(self._client.get_run(run_id))
 
     def metric_history(self, run_id: str, name: str) -> list[tuple[int, float]]:
         """Return the steps and values of a run's metric, in the order of the steps."""
@@ -371,6 +364,17 @@ class Registry:
         except MlflowException as error:
             if error.error_code != "RESOURCE_ALREADY_EXISTS":
                 raise
+
+    def _is_registered_from(self, name: str, source: str) -> bool:
+        """Say whether a version has these files; where the registry does not say, it may have them."""
+        try:
+            with translated(self.uri):
+                return any(
+                    version.source == source
+                    for version in self._pages(self._client.search_model_versions, f"name='{name}'")
+                )
+        except Unavailable:
+            return True
 
     def _unknown(self, name: str) -> NotFound:
         known = [model.name for model in self._pages(self._client.search_registered_models, None)]
@@ -391,59 +395,3 @@ class Registry:
             token = page.token
             if not token:
                 return found
-
-
-@contextmanager
-def _removed_on_failure(uri: str) -> Iterator[None]:
-    """Remove a new folder of this machine where it could not be filled and registered: a full disk would stay full."""
-    parts = urlsplit(uri)
-    folder = Path(url2pathname(parts.path)) if parts.scheme in ("", "file") else None
-    known = folder is None or folder.exists()
-    try:
-        yield
-    except BaseException:
-        if folder is not None and not known:
-            shutil.rmtree(folder, ignore_errors=True)
-        raise
-
-
-def _aliases_by_version(model: MlflowModel) -> dict[str, list[str]]:
-    found: dict[str, list[str]] = {}
-    for alias, version in model.aliases.items():
-        found.setdefault(str(version), []).append(alias)
-    return {version: sorted(aliases) for version, aliases in found.items()}
-
-
-def _version(version: MlflowVersion, aliases: list[str]) -> ModelVersion:
-    tags = version.tags
-    return ModelVersion(
-        name=version.name,
-        version=str(version.version),
-        aliases=aliases,
-        task=tags["maas.task"],
-        precision=tags["maas.precision"],
-        size=int(tags["maas.size"]),
-        metrics=decoder(dict[str, float]).decode(tags["maas.metrics"]),
-        parent=tags.get("maas.parent"),
-        created=version.creation_timestamp / 1000,
-        digest=tags["maas.digest"],
-        run_id=version.run_id,
-        source=version.source,
-        verdict=verdict_of(tags),
-    )
-
-
-def _record(run: MlflowRun) -> RunRecord:
-    return RunRecord(
-        run_id=run.info.run_id,
-        name=run.info.run_name or "",
-        status=_STATUS.get(run.info.status, run.info.status.lower()),
-        started=run.info.start_time / 1000,
-        duration=(run.info.end_time - run.info.start_time) / 1000 if run.info.end_time else None,
-        metrics=dict(run.data.metrics),
-        params=dict(run.data.params),
-    )
-
-
-def _newest_first(versions: list[ModelVersion]) -> list[ModelVersion]:
-    return sorted(versions, key=lambda version: -int(version.version))

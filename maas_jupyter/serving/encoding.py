@@ -60,7 +60,11 @@ def _inflate(body: bytes, name: str, limit: int) -> bytes:
     except zlib.error as error:
         raise InvalidInput(f"The body is not {name}, as its Content-Encoding says: {error}") from error
     if len(whole) > limit:
-        raise HTTPException(413, f"The body is larger, decompressed, than the {limit} bytes that are taken here.")
+        raise HTTPException(
+            413,
+            f"The body is larger, decompressed, than the {limit:,} bytes that are taken here.\n"
+            "Send it in several smaller requests.",
+        )
     if not inflater.eof or inflater.unused_data:
         raise InvalidInput(f"The body is not one complete {name} stream.", hint="It was cut, or something follows it.")
     return whole

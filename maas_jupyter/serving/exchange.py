@@ -220,7 +220,9 @@ async def _parts(receive: Receive, limit: int) -> bytes:
 
 
 def _too_large(limit: int) -> HTTPException:
-    return HTTPException(413, f"The body is larger than the {limit} bytes that are taken here.")
+    return HTTPException(
+        413, f"The body is larger than the {limit:,} bytes that are taken here.\nSend it in several smaller requests."
+    )
 
 
 #: Takes the exchange, the model, and the version (None where the path names none).

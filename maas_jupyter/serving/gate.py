@@ -157,9 +157,10 @@ class Gate:
             )
         if isinstance(error, HTTPException) and error.detail == HTTPStatus(status).phrase:
             # The router's own words do not say what was asked for.
-            error = HTTPException(
-                status, f"There is no {scope['method']} {scope['local_path'][:200]} here.", error.headers
-            )
+            allowed = (error.headers or {}).get("Allow")
+            hint = f"It takes {allowed}." if allowed else "GET /docs shows every route."
+            words = f"There is no {scope['method']} {scope['local_path'][:200]} here.\n{hint}"
+            error = HTTPException(status, words, error.headers)
         await error_response(error, context.request_id, scope["local_path"])(scope, receive, answer)
 
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 from maas_jupyter import schema
-from maas_jupyter.errors import BundleError
+from maas_jupyter.errors import BundleError, Unavailable
 from maas_jupyter.schema import ServerRecord
 
 #: Exit status of a server that found another one on its home (EX_TEMPFAIL).
 ALREADY_RUNS = 75
+#: What to do where a server's folder cannot be used.
+OTHER_HOME = "Choose another folder: --home FOLDER, or in the environment variable MAAS_HOME."
 
 
 def make_home(home: Path) -> None:
@@ -17,11 +19,18 @@ def make_home(home: Path) -> None:
 
     Raises
     ------
-    OSError
+    Unavailable
         If it cannot be made.
     """
-    for folder in (home.parent, home):
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    try:
+        for folder in (home.parent, home):
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError) as error:
+        raise Unavailable(f"The server's folder {home} would be in the place of a file.", hint=OTHER_HOME) from error
+    except OSError as error:
+        raise Unavailable(
+            f"The server's folder {home} cannot be made: {error.strerror or error}.", hint=OTHER_HOME
+        ) from error
 
 
 def record_path(home: Path) -> Path:
@@ -61,5 +70,5 @@ def read_record(home: Path) -> ServerRecord | None:
     """Return the record; None where there is none that can be read. A record does not prove that the server lives."""
     try:
         return schema.decode(record_path(home).read_bytes(), ServerRecord, where=str(record_path(home)))
-    except (FileNotFoundError, BundleError):
+    except (FileNotFoundError, NotADirectoryError, BundleError):
         return None

@@ -248,8 +248,6 @@ class ModelRepository:
                 self._others[name] = {row.version: row for row in rows}
             if ready:
                 self._routers[name] = Router(name, ready, shadow=model.shadow)
-                if before is None or before.words != self._routers[name].words:
-                    log.info("model %s serves %s", name, self._routers[name].words)
             self._retire(name, old - {loaded for loaded, _ in ready})
             return failed
 
@@ -264,7 +262,6 @@ class ModelRepository:
             prepared = self._prepared.pop(name, {}).values()
             self._retire(name, {*(router.versions.values() if router else ()), *prepared})
         self._locks.pop(name, None)
-        log.info("model %s withdrawn", name)
 
     async def close(self, seconds: float = DRAIN_SECONDS) -> None:
         """Unload everything, after what is being computed if that takes no longer than ``seconds``."""

@@ -55,14 +55,6 @@ class Router(Generic[V]):
         self._bounds = list(accumulate(weight for _, weight in weighted))
         self._uniform = uniform
 
-    @property
-    def words(self) -> str:
-        """Which versions answer, and with which shares."""
-        total = self._bounds[-1] if self._bounds else 0
-        parts = [f"version {version} {weight / total:.0%}" for version, weight in self.weights.items() if weight]
-        parts += [f"version {self.shadow} as shadow"] if self.shadow in self.versions else []
-        return ", ".join(parts) or "no version"
-
     def pick(self, version: str | None = None, key: str = "") -> V:
         """Return the version that was asked for, else one by weight: with a key always the same one.
 

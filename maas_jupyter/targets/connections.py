@@ -14,7 +14,7 @@ from filelock import FileLock
 from msgspec import Struct, field
 
 from maas_jupyter import schema
-from maas_jupyter.errors import NotFound, Unauthorized, UsageError, nearest
+from maas_jupyter.errors import NotFound, Unauthorized, Unavailable, UsageError, nearest
 from maas_jupyter.schema import check_name
 from maas_jupyter.serving.client.transport import is_loopback
 
@@ -92,11 +92,18 @@ class Connections:
         ------
         BundleError
             If the file is damaged.
+        Unavailable
+            If it cannot be read.
         """
         try:
             data = self._path.read_bytes()
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return {}
+        except OSError as error:
+            raise Unavailable(
+                f"The connected servers in {self._path} cannot be read: {error.strerror or error}.",
+                hint="Choose another folder in the environment variable MAAS_HOME, or look at that one's rights.",
+            ) from error
         return {each.name: each for each in schema.decode(data, _File, where=str(self._path)).targets}
 
     def token_variables(self) -> set[str]:

@@ -127,12 +127,15 @@ class Endpoint(Displayed):
         states: set[str] = {row.state for row in rows}
         resting = "The model is not in memory." if states == {"unloaded"} else ""
         reasons = [f"version {row.version}: {row.reason}" if row.version else row.reason for row in rows if row.reason]
+        failed = [row.version for row in rows if row.state == "failed" and row.version]
+        to = "" if target.name == "local" else f" --to {target.name}"
+        again = f"To try it again: %maas publish {status.name}/{failed[0]}{to}" if failed else ""
         return cls(
             name=status.name,
             target=target.name,
             url=f"{url}/v2/models/{status.name}/infer",
             state="ready" if "ready" in states else "loading" if "loading" in states else _rest(states),
-            reason="; ".join([*reasons, *filter(None, [resting])]),
+            reason=" ".join(filter(None, ["; ".join([*reasons, *filter(None, [resting])]), again])),
             traffic=rows,
             signature=signature,
             note=note,

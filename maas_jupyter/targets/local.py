@@ -267,6 +267,15 @@ class LocalTarget:
             return schema.decode(path.read_bytes(), Manifest, where=str(path)).signature
         return None
 
+    def refusal(self, digest: str) -> str:
+        """Return why this machine's server does not load a bundle; empty where it does, or was never asked to."""
+        from maas_jupyter.serving.control.quarantine import read_probe
+
+        with contextlib.suppress(OSError, BundleError):
+            record = read_probe(self.home, digest)
+            return record.reason if record else ""
+        return ""
+
     def connection(self, *, checked: bool = False, name: str = "") -> ServingClient:
         """Return a client of the running server, found by its record. See `Target`."""
         record = read_record(self.home)

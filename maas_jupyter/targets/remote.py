@@ -85,6 +85,12 @@ class RemoteTarget:
                 f"{self.name} ({self._connection.url}) does not know the token that {variable} holds.",
                 hint=f"Get one from who runs that server. {self._how_to_set(variable)}",
             ) from error
+        except Forbidden as error:
+            variable = self._connection.token_env
+            raise Forbidden(
+                f"The token of '{self.name}' that {variable} holds may ask models, but not administer the server.",
+                hint=f"Get an admin's token from who runs that server. {self._how_to_set(variable)}",
+            ) from error
         except NotFound as error:
             if not model:
                 raise

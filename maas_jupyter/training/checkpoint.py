@@ -45,6 +45,8 @@ class CheckpointState(Struct, kw_only=True):
         `TrainingOptions.described`.
     data : str
         Digest of the training rows.
+    val : str
+        Digest of the validation rows; empty where there are none.
     run : RunState
         As the views know it.
     batches : int
@@ -61,6 +63,7 @@ class CheckpointState(Struct, kw_only=True):
     architecture: str
     options: dict[str, Any]
     data: str
+    val: str = ""
     run: RunState
     batches: int = 0
     waited: int = 0

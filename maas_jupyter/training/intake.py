@@ -16,6 +16,7 @@ from maas_jupyter.data import (
     Data,
     Prepared,
     Source,
+    TablePreprocessing,
     TensorData,
     TextPreprocessing,
     as_source,
@@ -156,6 +157,8 @@ def take_in(model: Any, data: Any, val: Any, asked: Asked) -> Subject:
     rows, held, notes, warnings = take_apart(data, val, asked)
     module, prepared, decided = fit_module(model, rows, asked)
     held_out = None if held is None else prepared.like(held)
+    if held_out is not None and isinstance(prepared.preprocessing, TablePreprocessing):
+        decided += [f"validation: {each}" for each in prepared.preprocessing.unknown_values(held_out.source)]
     return Subject(
         module=module,
         name=name_of(model),
@@ -288,7 +291,8 @@ def fresh_module(model: Any, prepared: Prepared, params: Mapping[str, Any], seed
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         if is_builder(model):
-            return build(model, prepared, params)
+            made = build(model, prepared, params)
+            return Logits(made) if is_pretrained(made) else made
         check_params(model, params)
         if isinstance(model, _Named):
             outputs = 1 if prepared.task == "regression" else prepared.classes

@@ -85,7 +85,7 @@ class TrainingJob:
         else:
             resume.check_architecture(module)
             state = resume.state.run
-            changed = compare(resume, options, data)
+            changed = compare(resume, options, data, subject.val)
             registry.resume_run(state.run_id, {**tags, "maas.resumed": "; ".join(changed) or "unchanged"})
             told.append(f"resumed at epoch {state.epoch + 1}, step {state.total_steps + 1}")
             told += [f"not the result of a run without a break: {', '.join(changed)}"] if changed else []
@@ -106,7 +106,14 @@ class TrainingJob:
             files = write_origin(folder, source, {**environment(), **tags})
         except OSError as error:
             state.warnings.append(f"cannot keep the run's code and environment: {error.strerror or error}")
-        run = Run(state, module, prepared=subject.prepared, held_out=subject.held_out, language=subject.language)
+        run = Run(
+            state,
+            module,
+            prepared=subject.prepared,
+            held_out=subject.held_out,
+            language=subject.language,
+            loss=plan.loss,
+        )
         return cls(run, data, subject.val, plan, options, folder, recorder, resume, files)
 
     def train(self, observers: list[TrainingObserver]) -> None:

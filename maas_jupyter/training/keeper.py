@@ -65,6 +65,7 @@ class Standing:
     best: BestWeights
     totals: Totals
     data_digest: str
+    val_digest: str
     generators: list[torch.Generator]
     repeatable: bool
     batch: int = 0
@@ -123,6 +124,7 @@ class Keeper:
             architecture=self._architecture,
             options=here.options.described(),
             data=here.data_digest,
+            val=here.val_digest,
             run=state,
             batches=here.batch,
             waited=here.waited,

@@ -131,6 +131,7 @@ class _Training:
             best=BestWeights(module),
             totals=Totals(plan.metric, plan.device, plan.weigh),
             data_digest=fingerprint(data),
+            val_digest="" if val is None else fingerprint(val),
             generators=randomness.generators_of(data),
             repeatable=self.batches.repeatable,
         )

@@ -39,7 +39,8 @@ class Meter:
         seen.append((now, state.rows))
         while len(seen) > 2 and now - seen[1][0] >= _RATE_SECONDS:
             seen.popleft()
-        if now > seen[0][0]:
+        if state.rows > seen[0][1]:
+            # Where rows are being validated, the rate before stays.
             state.rows_per_second = (state.rows - seen[0][1]) / (now - seen[0][0])
         done = state.fraction
         if self._pace_from is None and done > 0:

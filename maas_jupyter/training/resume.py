@@ -38,7 +38,7 @@ def resumed_options(checkpoint: Checkpoint, given: dict[str, Any]) -> TrainingOp
     return options
 
 
-def compare(checkpoint: Checkpoint, options: TrainingOptions, data: Data) -> list[str]:
+def compare(checkpoint: Checkpoint, options: TrainingOptions, data: Data, val: Data | None) -> list[str]:
     """Say in words what makes the result another one than that of a run without a break.
 
     Where the batches are not the same any more, the checkpoint is changed: the epoch that was broken off begins anew.
@@ -47,6 +47,9 @@ def compare(checkpoint: Checkpoint, options: TrainingOptions, data: Data) -> lis
     changed = different(kept.options, options)
     if fingerprint(data) != kept.data:
         changed.append("other rows")
+    held = "" if val is None else fingerprint(val)
+    if held != kept.val:
+        changed.append(f"{'other' if held and kept.val else 'now' if held else 'no more'} validation rows")
     if options.schedule not in ("constant", "plateau"):
         changed += [
             f"{name} {getattr(options, name)} instead of {kept.options.get(name)}, which the schedule follows"

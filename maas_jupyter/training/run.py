@@ -21,6 +21,7 @@ from maas_jupyter.plugins import Displayed
 from maas_jupyter.pretrained import is_pretrained, quiet, saved_tokenizer, unwrapped
 from maas_jupyter.registry import ModelVersion
 from maas_jupyter.runs import LAST, RunState, RunStatus
+from maas_jupyter.training.losses import LossFunction
 
 _GOODBYE_SECONDS = 10.0
 
@@ -45,6 +46,8 @@ class Run(Displayed):
         The validation rows.
     language : LanguageIntake or None
         How a language model takes its rows.
+    loss : callable or None
+        What it is trained with, class weights included: a function of (output, targets).
     """
 
     state: RunState
@@ -54,9 +57,13 @@ class Run(Displayed):
     prepared: Prepared | None = None
     held_out: Prepared | None = None
     language: LanguageIntake | None = None
+    loss: LossFunction | None = None
     _stop: threading.Event = field(default_factory=threading.Event)
     _thread: threading.Thread | None = None
     _error: BaseException | None = None
+
+    def __post_init__(self) -> None:
+        _known[self.run_id] = self
 
     @property
     def run_id(self) -> str:
@@ -176,7 +183,7 @@ class Run(Displayed):
                 whole.config.label2id = {label: index for index, label in whole.config.id2label.items()}
             whole.save_pretrained(path)
             if self.tokenizer is not None:
-                saved_tokenizer(self.tokenizer, whole.config).save_pretrained(path)
+                saved_tokenizer(self.tokenizer, whole).save_pretrained(path)
         return path
 
     def in_background(self, work: Callable[[], None]) -> None:
@@ -235,6 +242,8 @@ class Run(Displayed):
 
 
 _going_on: weakref.WeakSet[Run] = weakref.WeakSet()
+#: The runs of this process by their ids, as long as somebody holds them.
+_known: weakref.WeakValueDictionary[str, Run] = weakref.WeakValueDictionary()
 #: The last run that could not be registered: no variable holds what an error took the place of.
 _unregistered: list[Run] = []
 
@@ -247,6 +256,11 @@ def keep_unregistered(run: Run) -> None:
 def unregistered(word: str) -> Run | None:
     """Return the run that is kept, if its id begins so or the last one is meant."""
     return next((run for run in _unregistered if word == LAST or (word and run.run_id.startswith(word))), None)
+
+
+def known_run(run_id: str | None) -> Run | None:
+    """Return the run of this process with an id, as long as somebody holds it."""
+    return None if run_id is None else _known.get(run_id)
 
 
 def trained_by(module: nn.Module) -> Run | None:

@@ -6,9 +6,9 @@ from maas_jupyter.tuning.space import Choice, Range, parse_space
 from maas_jupyter.tuning.study import Score, Study, read_space
 from maas_jupyter.tuning.trial import (
     Trials,
-    check_names,
     cross_validation,
     first_values,
+    fitted_space,
     merged_options,
     split_params,
 )
@@ -22,9 +22,9 @@ __all__ = [
     "TrialRow",
     "Trials",
     "Tuning",
-    "check_names",
     "cross_validation",
     "first_values",
+    "fitted_space",
     "merged_options",
     "parse_space",
     "read_space",

@@ -33,6 +33,8 @@ class TrialRow:
         The metric; over folds their mean. A pruned trial's is the last one that it reached.
     spread : float or None
         Standard deviation over the folds.
+    epochs : int or None
+        The epoch that it counts with; over folds their mean, rounded.
     seconds : float
     error : str
         Why it failed.
@@ -43,6 +45,7 @@ class TrialRow:
     status: TrialStatus
     value: float | None = None
     spread: float | None = None
+    epochs: int | None = None
     seconds: float = 0.0
     error: str = ""
 
@@ -65,7 +68,7 @@ class Tuning(Displayed):
         Of the cross-validation; 1 where each trial was scored on the validation rows.
     seconds : float
         Of this search, without the sessions before it.
-    status : {'searching', 'finished', 'interrupted'}
+    status : {'searching', 'finished', 'interrupted', 'failed'}
     importances : dict of str to float
         The share of each hyper-parameter in the metric's variance (fANOVA, Hutter et al. 2014), largest first; empty
         where too few trials are complete.
@@ -86,7 +89,7 @@ class Tuning(Displayed):
     trials: list[TrialRow] = field(default_factory=list)
     folds: int = 1
     seconds: float = 0.0
-    status: Literal["searching", "finished", "interrupted"] = "searching"
+    status: Literal["searching", "finished", "interrupted", "failed"] = "searching"
     importances: dict[str, float] = field(default_factory=dict)
     run_id: str = ""
     line: str = ""
@@ -143,7 +146,8 @@ class Tuning(Displayed):
             lines.append("trial  status    " + "  ".join(f"{name:>12}" for name in [self.metric, *names]))
         for trial in self.ranked()[:10]:
             cells = [shown_value(trial), *(shown(trial.params.get(name)) for name in names)]
-            lines.append(f"{trial.number:>5}  {trial.status:<8}  " + "  ".join(f"{cell:>12}" for cell in cells))
+            why = f"  {trial.error}" if trial.error else ""
+            lines.append(f"{trial.number:>5}  {trial.status:<8}  " + "  ".join(f"{cell:>12}" for cell in cells) + why)
         if self.version is not None:
             lines.append(f"registered as {self.version!r}")
         if self.status == "interrupted" and self.line:

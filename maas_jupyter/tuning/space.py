@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import log
 
 from maas_jupyter.errors import UsageError
@@ -14,6 +14,7 @@ _NAME = re.compile(r"[A-Za-z_]\w*")
 _NUMBER = re.compile(r"[+-]?(\d+(\.(?!\.)\d*)?|\.\d+)([eE][+-]?\d+)?")
 _WORD = re.compile(r"[^\s,;:=]+")
 _INTEGER = re.compile(r"[+-]?\d+")
+_WHOLE = re.compile(r"[+-]?\d+[eE]\+?\d")
 _WORDS: dict[str, Value] = {"true": True, "false": False, "none": None}
 
 
@@ -173,6 +174,9 @@ class _Parser:
             raise self._wrong("'..' between two numbers is expected", start + number.end())
         if number is None or number.end() != len(word):
             return _WORDS.get(word.lower(), word)
+        if _WHOLE.fullmatch(word):
+            # 1e2 of batch=1e2,64; a range of such numbers is one of all numbers between them.
+            return int(float(word))
         return int(word) if _INTEGER.fullmatch(word) else float(word)
 
     def _number(self, otherwise: str = "a number is expected") -> int | float:
@@ -208,6 +212,31 @@ class _Parser:
 
 def _written(option: Value) -> str:
     return str(option).lower() if option is None or isinstance(option, bool) else str(option)
+
+
+def whole(dimension: Dimension) -> Dimension:
+    """Return a dimension in whole numbers, for what counts something.
+
+    Raises
+    ------
+    UsageError
+        If there is another number in it.
+    """
+
+    def counted(value: Value) -> Value:
+        if isinstance(value, float):
+            if not value.is_integer():
+                raise UsageError(
+                    f"'{dimension.name}' takes whole numbers, not {value:g}.",
+                    hint=f"Write it as {dimension.name}=1..8 or {dimension.name}=16,32,64",
+                )
+            return int(value)
+        return value
+
+    if isinstance(dimension, Choice):
+        return replace(dimension, options=tuple(map(counted, dimension.options)))
+    low, high, step = map(counted, (dimension.low, dimension.high, dimension.step))
+    return replace(dimension, low=low, high=high, step=step)  # type: ignore[arg-type]  # numbers stay numbers
 
 
 def combinations(space: list[Dimension], points: int) -> int:

@@ -20,7 +20,7 @@ SAMPLERS: tuple[Sampler, ...] = ("tpe", "random", "grid")
 #: Values that a range without a step has in a grid.
 GRID_POINTS = 5
 
-_SPREAD, _ERROR, _SPACE, _RUN = "maas.spread", "maas.error", "maas.space", "maas.run"
+_SPREAD, _EPOCHS, _ERROR, _SPACE, _RUN = "maas.spread", "maas.epochs", "maas.error", "maas.space", "maas.run"
 
 
 class GivenUp(Exception):
@@ -29,10 +29,11 @@ class GivenUp(Exception):
 
 @dataclass(frozen=True)
 class Score:
-    """What a trial reached: the metric, and its standard deviation over folds."""
+    """What a trial reached: the metric, its standard deviation over folds, and the epoch (the folds' mean one)."""
 
     value: float
     spread: float | None = None
+    epochs: int | None = None
 
 
 #: Trains with hyper-parameters; calls ``report(step, value)`` on the way, which may raise `GivenUp`.
@@ -215,6 +216,10 @@ class Study:
             report.status = "interrupted" if stopped() else "finished"
         except KeyboardInterrupt:
             report.status = "interrupted"
+        except BaseException:
+            report.status = "failed"
+            self._refresh(began, watch)
+            raise
         finally:
             self._lock.release()
         report.importances = self._importances(optuna)
@@ -242,6 +247,8 @@ class Study:
         else:
             if score.spread is not None:
                 trial.set_user_attr(_SPREAD, score.spread)
+            if score.epochs is not None:
+                trial.set_user_attr(_EPOCHS, score.epochs)
             self._study.tell(trial, score.value)
 
     def _enqueue_grid(self) -> None:
@@ -291,6 +298,7 @@ class Study:
                     status=status[trial.state.name],
                     value=value,
                     spread=trial.user_attrs.get(_SPREAD),
+                    epochs=trial.user_attrs.get(_EPOCHS),
                     seconds=trial.duration.total_seconds() if trial.duration else 0.0,
                     error=trial.user_attrs.get(_ERROR, ""),
                 )

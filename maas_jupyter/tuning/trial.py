@@ -14,17 +14,18 @@ from torch import nn
 
 from maas_jupyter.data import Prepared, Source
 from maas_jupyter.errors import InvalidInput, UsageError, nearest
-from maas_jupyter.runs import RunState
+from maas_jupyter.runs import Best, RunState
 from maas_jupyter.training import TrainingOptions, TrainingPlan, fit
 from maas_jupyter.training.builder import hyper_parameters, is_builder, required_parameters
 from maas_jupyter.training.intake import fresh_module
 from maas_jupyter.training.rescale import rescaled
 from maas_jupyter.training.stopping import Wish
-from maas_jupyter.tuning.space import Dimension, Value
+from maas_jupyter.tuning.space import Dimension, Value, whole
 from maas_jupyter.tuning.study import Score
 
 #: Names of a space that are options of the training: its fields, and the short word for one of them.
 _SHORT = {"batch": "batch_size"}
+_COUNTS = {"epochs", "steps", "batch_size", "patience", "accumulate"}
 _OPTIONS = {option.name for option in fields(TrainingOptions)} - {"seed", "device", "watch", "checkpoint_seconds"}
 
 
@@ -48,13 +49,14 @@ def first_values(space: list[Dimension], model: Any) -> dict[str, Value]:
     return {dimension.name: dimension.grid(2)[0] for dimension in space if dimension.name in required}
 
 
-def check_names(space: list[Dimension], model: Any) -> None:
-    """Check that everything in a space can be varied.
+def fitted_space(space: list[Dimension], model: Any) -> list[Dimension]:
+    """Check that everything in a space can be varied; what counts something is varied in whole numbers.
 
     Raises
     ------
     UsageError
-        If a name is neither an option of the training nor an argument of the model's builder.
+        If a name is neither an option of the training nor an argument of the model's builder, or an option that counts
+        would be no whole number.
     """
     known = hyper_parameters(model)
     for dimension in space:
@@ -67,6 +69,7 @@ def check_names(space: list[Dimension], model: Any) -> None:
             "model's builder.",
             hint=nearest(dimension.name, names, what="hyper-parameters", otherwise=""),
         )
+    return [whole(each) if _SHORT.get(each.name, each.name) in _COUNTS else each for each in space]
 
 
 def cross_validation(source: Source, folds: int, *, seed: int, classes: bool) -> Iterator[tuple[Source, Source]]:
@@ -150,12 +153,15 @@ class Trials:
         chosen, rest = split_params(params)
         options = TrainingOptions(**merged_options(self.options, chosen))
         values: list[float] = []
+        epochs: list[int] = []
         for train, val in self.parts:
             # Only the first fold is compared epoch by epoch; later ones change the mean too little to give up for.
             observer = _Reported(report if not values else None)
-            values.append(self._train(train, val, options, rest, observer))
+            best = self._train(train, val, options, rest, observer)
+            values.append(best.value)
+            epochs.append(best.epoch)
         spread = statistics.stdev(values) if len(values) > 1 else None
-        return Score(statistics.fmean(values), spread)
+        return Score(statistics.fmean(values), spread, max(1, round(statistics.fmean(epochs))))
 
     def _module(self, train: Prepared, params: Mapping[str, Any], seed: int) -> nn.Module:
         module = fresh_module(self.model, train, params, seed)
@@ -163,7 +169,7 @@ class Trials:
 
     def _train(
         self, train: Prepared, val: Prepared, options: TrainingOptions, rest: dict[str, Value], observer: _Reported
-    ) -> float:
+    ) -> Best:
         module = self._module(train, rest, options.seed)
         plan = TrainingPlan.make(module, train.data, options, val=val.data, task=_task(train), classes=train.classes)
         observer.watched = plan.watched
@@ -173,7 +179,7 @@ class Trials:
             raise KeyboardInterrupt
         if state.best is None:
             raise InvalidInput(f"The training gave no {plan.watched}.", hint="Look for NaN in the data.")
-        return state.best.value
+        return state.best
 
 
 def _task(prepared: Prepared) -> Any:

@@ -19,20 +19,25 @@ _TONES = {
     "slower": "warn",
     "misses": "warn",
 }
-#: Columns of numbers.
+#: Columns of numbers, after the candidate and its verdict.
 _NUMBERS = 6
+_REASON = "white-space:normal;overflow-wrap:anywhere;min-width:14em;max-width:22em;opacity:.75;font-size:85%"
 
 
 def render(comparison: Comparison) -> dict[str, Any]:
     """Draw one row for each candidate, the original first, and the Pareto front."""
     name = comparison.metric_name
-    headers = ["candidate", "size", "one row", "rows/s", name, "change", "difference", "verdict", ""]
+    headers = ["candidate", "verdict", "size", "one row", "rows/s", name, "change", "difference"]
     rows = [_row(candidate) for candidate in comparison.candidates]
     markup = html.heading(f"{comparison.subject} and its candidates", _conditions(comparison))
-    markup += html.table(headers, rows, numbers=range(1, _NUMBERS + 1))
+    table = html.table(headers, rows, numbers=range(2, _NUMBERS + 2))
+    markup += f'<div style="overflow-x:auto">{table}</div>'
     markup += f"<div><b>{html.text(comparison.conclusion)}</b></div>"
     markup += "".join(f"<div>{html.text(note)}</div>" for note in comparison.notes)
     markup += pareto_image(comparison)
+    if comparison.command:
+        command = f'<pre style="background:none">{html.text(comparison.command)}</pre>'
+        markup += f"<details><summary>what repeats it</summary>{command}</details>"
     return html.bundle(markup, repr(comparison))
 
 
@@ -48,10 +53,13 @@ def _conditions(comparison: Comparison) -> str:
 
 def _row(candidate: Candidate) -> list[str]:
     name = f'<span title="{html.text(candidate.description)}">{html.text(candidate.method)}</span>'
+    # Below the name: in a narrow cell what comes last is out of sight.
+    if candidate.reason:
+        name += f'<div style="{_REASON}">{html.text(candidate.reason)}</div>'
     verdict = html.badge(candidate.verdict, _TONES.get(candidate.verdict, "bad"))
     measured = candidate.measured
     if measured is None:
-        return [name, *[""] * _NUMBERS, verdict, html.text(candidate.reason)]
+        return [name, verdict, *[""] * _NUMBERS]
     quality, speed = measured.quality, measured.speed
     timed = ["", ""]
     if speed is not None:
@@ -68,12 +76,11 @@ def _row(candidate: Candidate) -> list[str]:
         ]
     return [
         name,
+        verdict,
         _two(html.kilobytes(measured.size), f"{html.kilobytes(measured.memory)} in memory"),
         *timed,
         _two(f"{quality.metric:.4f}", str(quality.interval or "")),
         *compared,
-        verdict,
-        html.text(candidate.reason),
     ]
 
 

@@ -55,8 +55,8 @@ def bar(share: float) -> str:
     )
 
 
-def image(data: bytes, mime: str, alt: str, width: int | None = None) -> str:
-    """Return an image that travels inside the notebook."""
+def image(data: bytes, mime: str, alt: str, width: int | str | None = None) -> str:
+    """Return an image that travels inside the notebook; its width in pixels, or as ``100%`` of what it stands in."""
     size = f' width="{width}"' if width else ""
     return f'<img src="data:{mime};base64,{base64.b64encode(data).decode()}" alt="{text(alt)}"{size}>'
 

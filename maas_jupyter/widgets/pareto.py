@@ -36,15 +36,16 @@ def pareto_image(comparison: Comparison) -> str:
     if len(dots) < 2:
         return ""
     alt = "; ".join(_words(comparison, dot.candidate) for dot in dots)
-    picture = html.image(_svg(comparison, dots, ticks).encode(), "image/svg+xml", alt, _WIDTH)
+    picture = html.image(_svg(comparison, dots, ticks).encode(), "image/svg+xml", alt, "100%")
     # A picture inside a notebook takes no pointer: what is to be read off it lies above it, invisible.
     over = "".join(
         f'<span title="{html.text(_words(comparison, dot.candidate))}" style="position:absolute;'
-        f"left:{dot.x - dot.radius:.0f}px;top:{dot.y - dot.radius:.0f}px;width:{2 * dot.radius:.0f}px;"
-        f'height:{2 * dot.radius:.0f}px;border-radius:50%"></span>'
+        f"left:{(dot.x - dot.radius) / _WIDTH:.2%};top:{(dot.y - dot.radius) / _HEIGHT:.2%};"
+        f'width:{2 * dot.radius / _WIDTH:.2%};height:{2 * dot.radius / _HEIGHT:.2%};border-radius:50%"></span>'
         for dot in dots
     )
-    return f'<div style="position:relative;width:{_WIDTH}px;line-height:0">{picture}{over}</div>'
+    # Shares of the width: in a narrow cell the picture is smaller.
+    return f'<div style="position:relative;width:{_WIDTH}px;max-width:100%;line-height:0">{picture}{over}</div>'
 
 
 def _words(comparison: Comparison, candidate: Candidate) -> str:
@@ -104,7 +105,7 @@ def _svg(comparison: Comparison, dots: list[_Dot], ticks: tuple[list[float], lis
     for index, metric in enumerate(down):
         y = _TOP + height - height * index / (len(down) - 1)
         parts.append(f'<path d="M{_LEFT} {y:.1f}h{width}" stroke="{_GRID}" stroke-opacity=".2"/>')
-        parts.append(f'<text x="{_LEFT - 6}" y="{y + 4:.1f}" text-anchor="end" fill="{_INK}">{metric:.3f}</text>')
+        parts.append(f'<text x="{_LEFT - 6}" y="{y + 4:.1f}" text-anchor="end" fill="{_INK}">{_short(metric)}</text>')
     places = {dot.candidate.method: dot for dot in dots}
     front = [places[each.method] for each in comparison.front]
     corners = " ".join(f"{dot.x:.1f},{dot.y:.1f}" for dot in front)
@@ -119,6 +120,11 @@ def _svg(comparison: Comparison, dots: list[_Dot], ticks: tuple[list[float], lis
         f'viewBox="0 0 {_WIDTH} {_HEIGHT}" font-family="system-ui, sans-serif" font-size="11" role="img">'
         f"{''.join(parts)}</svg>"
     )
+
+
+def _short(metric: float) -> str:
+    """Write a metric for the axis; R2 has no lower bound."""
+    return f"{metric:.3f}" if abs(metric) < 10 else f"{metric:.2g}"
 
 
 def _colour(candidate: Candidate) -> str:

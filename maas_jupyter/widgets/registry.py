@@ -18,8 +18,9 @@ _HEADERS = ["version", "aliases", "task", "precision", "size", "measured", "from
 
 
 def badges(version: ModelVersion) -> str:
-    """Return the version's aliases as badges."""
-    return " ".join(html.badge(f"@{alias}", "good") for alias in version.aliases)
+    """Return the version's aliases as badges, and that it does not load."""
+    refused = [html.badge("does not load", "bad")] if version.refused else []
+    return " ".join([*(html.badge(f"@{alias}", "good") for alias in version.aliases), *refused])
 
 
 def render_version(version: ModelVersion) -> dict[str, Any]:

@@ -26,8 +26,6 @@ def render(run: Run) -> dict[str, Any]:
     elif state.status != "training" and run.checkpoint is not None:
         lines.append(f"not registered · checkpoint: {html.text(run.checkpoint)}")
         lines.append(html.text(run.weights))
-        if state.status == "interrupted" and state.resume_line:
-            lines.append(f"go on: <code>{html.text(state.resume_line)}</code>")
     if is_drawn_here(run.run_id):
         metrics = [f"{name} {value:.4f}" for name, value in list(run.metrics.items())[:_MOST_METRICS]]
         head = (

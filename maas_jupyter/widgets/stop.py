@@ -31,7 +31,7 @@ _PRESSED = Template(
     if (page.token) headers.Authorization = 'token ' + page.token;
     const url = page.baseUrl.replace(/\\/*$$/, '/') + 'maas-jupyter/runs/$run_id/stop';
     const answer = await fetch(url, { method: 'POST', headers, credentials: 'same-origin' });
-    if (answer.ok) { say('asked to stop; it keeps a checkpoint'); return; }
+    if (answer.ok) { say('asked to stop; it keeps a checkpoint. How it ended: %maas attach $short'); return; }
     const told = await answer.json().catch(() => ({}));
     say((told.message || answer.status + ' ' + answer.statusText) + ' ' + (answer.status === 409 ? '' : otherwise));
   } catch (error) {
@@ -67,7 +67,8 @@ class StopButton:
             pressed = html.text(_PRESSED.substitute(run_id=safe, short=safe[:8]))
             markup = (
                 f'<button type="button" style="{_STYLE}" title="Stop the run and keep a checkpoint" '
-                f'onclick="{pressed}">&#9632; Stop</button> <span role="status"></span>'
+                f'onclick="{pressed}">&#9632; Stop</button> <span role="status" style="opacity:.75">in another page: '
+                f"<code>%maas attach {safe[:8]}</code></span>"
             )
             self._handle.display(html.bundle(markup, ""), raw=True)
 

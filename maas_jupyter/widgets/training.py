@@ -131,6 +131,8 @@ def run_markup(state: RunState, title: str) -> str:
     picture = curves_image(run_panels(state.curves, state.history, state.best), end, f"Training curves of {title}")
     warnings = state.warnings[-_MOST_REMARKS:]
     rest = [f"{html.badge('warning', 'warn')} {html.text(_clipped(warning))}" for warning in warnings]
+    if state.status == "interrupted" and state.resume_line:
+        rest.append(f"go on: <code>{html.text(_clipped(state.resume_line))}</code>")
     if state.error:
         rest.append(f"{html.badge('error', 'bad')} {html.text(_clipped(state.error, _LONGEST_ERROR))}")
     rows = [f'<div style="margin:2px 0">{part}</div>' for part in parts]

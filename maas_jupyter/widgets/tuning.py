@@ -10,7 +10,7 @@ from maas_jupyter.widgets import html
 from maas_jupyter.widgets.curves import BEST, TRAIN
 from maas_jupyter.widgets.registry import badges
 from maas_jupyter.widgets.stop import StopButton
-from maas_jupyter.widgets.surface import Surface
+from maas_jupyter.widgets.surface import Surface, cell_number
 
 if TYPE_CHECKING:
     from maas_jupyter.tuning import Tuning
@@ -24,10 +24,15 @@ _INK, _GRID = "#7a7f87", "#7f7f7f"
 _AXIS, _HEIGHT, _TOP = 120, 170, 34
 
 
+#: In which cell each search's view stands, so that its result does not draw the same there again.
+_drawn_in: dict[str, int | None] = {}
+
+
 class TuningView:
     """Shows the table while a search goes on, and leaves it with its pictures in the notebook."""
 
     def __init__(self) -> None:
+        self._cell = cell_number()
         self._surface = Surface()
         self._stop: StopButton | None = None
 
@@ -40,19 +45,30 @@ class TuningView:
             again = f"%maas attach {tuning.run_id[:8]}"
             self._stop.close(f'<span style="opacity:.75">See it again: <code>{again}</code></span>', again)
             self._stop = None
-        self._surface.show(lambda: render(tuning), tuning.summary(), final=final)
+        _drawn_in[tuning.name] = self._cell
+        self._surface.show(lambda: html.bundle(_markup(tuning), repr(tuning)), tuning.summary(), final=final)
 
 
 def render(tuning: Tuning) -> dict[str, Any]:
-    """Draw a search."""
+    """Draw a search; where this cell holds its view already, what came of it in a line."""
+    if tuning.name not in _drawn_in or _drawn_in[tuning.name] != cell_number() or cell_number() is None:
+        return html.bundle(_markup(tuning), repr(tuning))
+    what = tuning.summary()
+    if tuning.version is not None:
+        what += f"; registered as {tuning.version.reference}"
+    return html.bundle(f'<div style="margin:4px 0">{html.text(what)}</div>', repr(tuning))
+
+
+def _markup(tuning: Tuning) -> str:
     parts = [f'<div style="margin:4px 0">{html.text(tuning.summary())}</div>']
     parts += [f'<div style="margin:4px 0">⚠ {html.text(warning)}</div>' for warning in tuning.warnings]
     if tuning.status == "interrupted" and tuning.line:
         parts.append(f'<div style="margin:4px 0">go on: <code>{html.text(tuning.line)}</code></div>')
     if tuning.version is not None:
         reference = f"<b>{html.text(tuning.version.reference)}</b> {badges(tuning.version)}"
+        how = f" for {tuning.run.epochs} epochs" if tuning.folds > 1 else ""
         parts.append(
-            f'<div style="margin:4px 0">trained again on all training rows and registered as {reference}</div>'
+            f'<div style="margin:4px 0">trained again on all training rows{how} and registered as {reference}</div>'
         )
     if tuning.trials:
         parts.append(_table(tuning))
@@ -62,7 +78,7 @@ def render(tuning: Tuning) -> dict[str, Any]:
     if lines:
         picture = html.image(lines.encode(), "image/svg+xml", f"Trials of {tuning.name}: {tuning.summary()}")
         parts.append(f'<div style="margin:8px 0 2px">{picture}</div>')
-    return html.bundle("".join(parts), repr(tuning))
+    return "".join(parts)
 
 
 def _table(tuning: Tuning) -> str:

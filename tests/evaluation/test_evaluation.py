@@ -6,6 +6,7 @@ import json
 import re
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from judged import fitted
@@ -66,7 +67,7 @@ def test_a_run_is_evaluated_as_bundle_and_as_module(home, vintage):
     assert evaluation.module_difference.changed == 0
     assert evaluation.module_difference.max_difference < 1e-5
     assert "predicts the same on all 178 rows" in repr(evaluation)
-    assert re.search(r"note: \d+ of the 178 rows are training rows of this run", repr(evaluation))
+    assert re.search(r"note: \d+ of the 178 rows are training rows of run", repr(evaluation))
 
 
 def test_rows_that_a_run_was_not_trained_on_are_not_noted(home):
@@ -202,3 +203,25 @@ def test_an_unknown_model_is_not_found(home, cellar):
 def test_a_slice_by_a_column_that_is_not_there_is_refused(home, cellar):
     with pytest.raises(NotFound, match="no column 'age'"):
         maas_jupyter.evaluate("cellar", data=wine(), slice="age")
+
+
+def test_a_version_named_by_its_reference_tells_of_the_rows_it_was_trained_on(home):
+    X, y = wine()
+    run = maas_jupyter.train(mlp(13, 3), data=(X[::2], y[::2]), epochs=1, name="named")
+    seen = maas_jupyter.evaluate("named", data=(X, y))
+    assert f"89 of the 178 rows are training rows of run {run.run_id[:8]}" in repr(seen)
+    assert "training rows" not in repr(maas_jupyter.evaluate("named/1", data=(X[1::2], y[1::2])))
+
+
+def test_categories_that_no_training_row_has_are_told(home):
+    frame = pd.DataFrame({"size": np.arange(40.0), "city": ["Rome", "Oslo"] * 20, "buys": ["no", "yes"] * 20})
+    strange = frame.assign(city=["Bonn", None, *frame["city"][2:]], size=frame["size"] + 100)
+
+    def net(features, classes):
+        return nn.Linear(features, classes)
+
+    run = maas_jupyter.train(net, data=frame, val=strange, target="buys", epochs=1, name="cities")
+    said = "'city' has 'Bonn', no value in 2 of the 40 rows, which no training row has"
+    assert any(f"validation: {said}" in note for note in run.state.notes)
+    assert said in repr(maas_jupyter.evaluate("cities", data=strange, target="buys"))
+    assert "city" not in " ".join(maas_jupyter.evaluate("cities", data=frame, target="buys").notes)

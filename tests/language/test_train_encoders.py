@@ -148,3 +148,13 @@ def test_positions_up_to_that_of_padding_hold_no_token(home):
     assert run.prepared.preprocessing.max_length == 17
     with pytest.raises(UsageError, match="--max-length is 18, but the model takes 17 tokens"):
         maas_jupyter.train(roberta(), data=(long, labels), tokenizer=word_tokenizer(), epochs=1, max_length=18)
+
+
+def test_a_saved_tokenizer_cuts_texts_where_the_model_ends(home, tmp_path):
+    from transformers import AutoTokenizer, RobertaConfig, RobertaForSequenceClassification
+
+    sizes = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
+    config = RobertaConfig(vocab_size=64, max_position_embeddings=18, pad_token_id=0, num_labels=2, **sizes)
+    model = RobertaForSequenceClassification(config)
+    run = maas_jupyter.train(model, data=sentiments(16), tokenizer=word_tokenizer(), epochs=1)
+    assert AutoTokenizer.from_pretrained(run.save(tmp_path)).model_max_length == 17

@@ -214,3 +214,15 @@ def test_what_is_not_done_with_a_language_model_is_refused(home):
         maas_jupyter.compare(run, run, data=held)
     named = maas_jupyter.evaluate(run, data=[{"body": held[0]}], text="body")
     assert named.metrics == maas_jupyter.evaluate(run, data=held).metrics
+
+
+def test_verbs_that_a_language_model_is_not_for_say_so(home):
+    run = maas_jupyter.train(
+        language_model(), data=[prose()[:400]], tokenizer=tokenizer(), max_length=32, steps=1, batch_size=4
+    )
+    with pytest.raises(UsageError, match="is a language model, and those are not explained") as explained:
+        maas_jupyter.explain(run, ["a text"])
+    assert "evaluate" in explained.value.hint
+    with pytest.raises(UsageError, match="is a language model, and those cannot be registered") as refused:
+        maas_jupyter.quantize(run, data=["a text"])
+    assert "run.save(FOLDER)" in refused.value.hint

@@ -234,3 +234,17 @@ def test_a_run_that_is_resumed_without_its_model_says_what_else_is_needed(shell,
     assert "MODEL and --data are missing" in error.message
     run_id = shell.user_ns["run"].run_id[:8]
     assert error.hint.endswith(f"%maas train net --data data --epochs 2 --resume {run_id}")
+
+
+@pytest.mark.parametrize("line", ["%maas train?", "  %maas train ?", "%maas train??", "%%maas train?"])
+def test_a_question_mark_behind_a_verb_shows_its_help(shell, capsys, line):
+    shell.user_ns["train"] = ("rows", "of the user's")
+    assert shell.run_cell(line).success
+    assert "--checkpoint-seconds" in capsys.readouterr().out
+
+
+def test_question_marks_elsewhere_are_left_alone(shell, capsys):
+    assert shell.run_cell("text = 'what is %maas train?'").success
+    assert shell.user_ns["text"] == "what is %maas train?"
+    shell.run_line_magic("unload_ext", "maas_jupyter")
+    assert not [each for each in shell.input_transformers_cleanup if each.__module__.startswith("maas_jupyter")]

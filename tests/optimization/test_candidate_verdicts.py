@@ -67,6 +67,19 @@ def test_a_size_that_is_too_large_is_rejected_and_one_that_is_wanted_may_be_slow
     )
 
 
+def test_a_bounded_size_is_worth_speed_within_the_bound_of_that():
+    assert judge(ORIGINAL, measured(size=300, p50_ms=3.0), limits("size<1kB", "p50<4ms"))[0] == "good"
+    assert judge(ORIGINAL, measured(size=300, p50_ms=3.0), limits("p50<4ms"))[0] == "slower"
+
+
+def test_what_reaches_a_target_that_the_original_misses_is_good():
+    found, reason = judge(ORIGINAL, measured(memory=400), limits("memory<0.5kB"))
+    assert found == "good"
+    assert reason.startswith("memory<0.5kB: 0.4 kB; as large")
+    assert judge(ORIGINAL, measured(p95_ms=1.1), limits("p95<1.5ms"))[0] == "good"
+    assert judge(ORIGINAL, measured(memory=400), limits("memory<2kB"))[0] == "no gain"
+
+
 def rows(**found):
     first = Candidate("original", "", "fp32", ORIGINAL, "original", "")
     return [first, *(Candidate(name, "", "int8", *row, "") for name, row in found.items())]
@@ -82,6 +95,11 @@ def test_the_fastest_of_the_good_ones_wins_or_the_smallest_where_that_is_asked_f
     assert [each.method for each in crowned(found, limits("size<1MB")) if each.verdict == "winner"] == ["small"]
 
 
+def test_where_memory_is_asked_for_the_one_with_the_least_of_it_wins():
+    found = rows(small=(measured(size=100, memory=900), "good"), lean=(measured(size=500, memory=200), "good"))
+    assert [each.method for each in crowned(found, limits("memory<1kB")) if each.verdict == "winner"] == ["lean"]
+
+
 def test_of_the_equally_fast_ones_the_fastest_in_batches_wins():
     found = rows(
         plain=(measured(p50_ms=0.300, rows_per_second=500.0), "good"),
@@ -95,6 +113,23 @@ def test_the_closest_of_those_that_missed_is_named():
     found = rows(far=(measured(p50_ms=8.0), "misses"), near=(measured(p50_ms=1.2), "misses"))
     assert closest(found, limits("p50<1ms")).startswith("near")
     assert closest(rows(), limits("p50<1ms")) == ""
+
+
+def test_the_closest_is_not_one_that_was_never_timed():
+    untimed = replace(measured(change=-0.5), speed=None)
+    found = rows(untimed=(untimed, "worse"), near=(measured(p50_ms=9.0), "misses"))
+    assert closest(found, limits("p50<1ms")).startswith("near")
+    too_slow = rows(slow=(replace(measured(), speed=None), "slower"))
+    assert closest(too_slow, limits("p50<1ms")).startswith("slow")
+    assert closest(too_slow, limits()) == ""
+
+
+def test_of_gates_that_are_missed_the_nearer_counts():
+    near, far = (
+        Candidate(name, "", "int8", measured(), "worse", "", shortfall)
+        for name, shortfall in (("near", 0.1), ("far", 0.4))
+    )
+    assert closest([*rows(), far, near], limits()).startswith("near")
 
 
 def test_the_front_holds_what_nothing_beats_in_both_speed_and_quality():

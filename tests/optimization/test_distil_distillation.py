@@ -6,7 +6,7 @@ import signal
 import pytest
 import torch
 from models import diabetes, digits, mlp
-from pruning_models import Watcher, bert, original, texts, word_tokenizer
+from pruning_models import Counted, Watcher, bert, original, texts, word_tokenizer
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
@@ -60,6 +60,13 @@ def test_a_module_of_the_user_learns_from_a_loader_and_is_copied(tmp_path, folde
     made = Distillation(student=student, epochs=1, temperature=4.0, soft=0.9).run(start, folder)
     assert made.manifest.task == "classification"
     assert all(torch.equal(value, before[name]) for name, value in student.state_dict().items())
+
+
+def test_the_right_answers_are_learned_by_the_loss_of_the_teacher(tmp_path, folder):
+    loss = Counted()
+    start = original(mlp(), digits(64), tmp_path, packaged=False, loss=loss)
+    Distillation(student=mlp(hidden=4), epochs=2, batch_size=64).run(start, folder)
+    assert loss.calls == 3  # the check before the training, two steps
 
 
 def test_a_regression(tmp_path, folder):

@@ -18,8 +18,8 @@ from maas_jupyter import plugins
 from maas_jupyter.bundle import MODEL_FILE, Bundle
 from maas_jupyter.errors import InvalidInput, UsageError
 from maas_jupyter.optimization.prune import MagnitudePruning
-from maas_jupyter.optimization.prune.gradual import schedule
 from maas_jupyter.optimization.prune.magnitude import held_at_zero, weights_of
+from maas_jupyter.serving.servable import Servable
 
 
 @pytest.fixture
@@ -65,7 +65,34 @@ def test_steps_prune_more_each_time(tmp_path, folder):
         "step 3 of 3, 90% of the weights are 0",
     ]
     assert watch.states == ["finished"] * 3
-    assert schedule(0.5, 1) == [0.5]
+
+
+def test_it_is_fine_tuned_with_the_loss_that_the_model_was_trained_with(tmp_path, folder):
+    def only_zeros(output, targets):
+        return nn.functional.cross_entropy(output, torch.zeros_like(targets))
+
+    X, y = digits(100)
+    start = original(mlp(), (X, y), tmp_path, loss=only_zeros)
+    made = MagnitudePruning(sparsity=0.1, epochs=30, lr=1e-2).run(start, folder)
+    servable = Servable.load(made)
+    answers = servable.run({"input": X})["label"]
+    servable.unload()
+    assert (answers == 0).all()
+
+
+@pytest.mark.parametrize("norm", ["l1", "l2"])
+def test_very_small_weights_are_told_apart_by_either_norm(tmp_path, folder, norm):
+    module = nn.Linear(64, 10)
+    with torch.no_grad():
+        module.weight.copy_(torch.logspace(-30, -20, 640).flip(0).view(10, 64))
+    start = original(module, digits(32), tmp_path, packaged=False)
+    made = MagnitudePruning(sparsity=0.5, norm=norm, epochs=1, lr=1e-30).run(start, folder)
+    (weights,) = [
+        array
+        for array in map(numpy_helper.to_array, onnx.load(str(made.folder / MODEL_FILE)).graph.initializer)
+        if array.ndim > 1
+    ]
+    assert (weights != 0)[:5].all() or (weights != 0).T[:5].all()
 
 
 def test_same_seed_same_weights(tmp_path):

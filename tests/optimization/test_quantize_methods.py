@@ -10,6 +10,7 @@ from torch import nn
 
 from maas_jupyter.bundle import MODEL_FILE, Bundle
 from maas_jupyter.errors import Conflict, ExportError, InvalidInput
+from maas_jupyter.optimization.optimizer import seconds_of
 from maas_jupyter.optimization.quantize import (
     DynamicInt8,
     DynamicInt8WithConvolutions,
@@ -114,6 +115,57 @@ def test_weights_alone_are_quantized_where_there_are_many(wide, picture, tmp_pat
     assert np.abs(answers(wide, X)["scores"] - answers(made, X)["scores"]).max() < 0.05
 
 
+@pytest.mark.parametrize("method", [DynamicInt8, StaticInt8, WeightInt8, WeightInt4])
+def test_weights_beside_the_graph_are_the_variants_own(wide, tmp_path, monkeypatch, method):
+    monkeypatch.setattr("maas_jupyter.packaging.export.LARGEST", 100_000)
+    monkeypatch.setattr("maas_jupyter.optimization.quantize.static.LEAST_RATIO", float("inf"))
+    large = wide_bundle(tmp_path / "bundle")
+    assert "model.onnx.data" in large.manifest.files
+    (tmp_path / "made").mkdir()
+    made = method().run(original(large, digits()), tmp_path / "made")
+    assert made.manifest.size < (1.01 if method is StaticInt8 else 0.5) * large.manifest.size  # written five times
+    assert {path.name for path in made.folder.iterdir()} == {*made.manifest.files, "maas.json"}
+    X = digits()[0]
+    made.copy_to(tmp_path / "elsewhere")
+    moved = Bundle.open(tmp_path / "elsewhere")
+    assert np.abs(answers(wide, X)["scores"] - answers(moved, X)["scores"]).max() < 0.05
+
+
+def test_fused_attention_has_weights_beside_the_graph_too(tmp_path, monkeypatch):
+    monkeypatch.setattr("maas_jupyter.packaging.export.LARGEST", 100_000)
+    large = text_bundle(tmp_path / "bundle")
+    (tmp_path / "made").mkdir()
+    made = Fused().run(original(large, texts()), tmp_path / "made")
+    assert "model.onnx.data" in made.manifest.files
+    rows = np.array(texts()[0], dtype=object)
+    np.testing.assert_allclose(answers(made, rows)["scores"], answers(large, rows)["scores"], atol=1e-5)
+
+
+class _TwoUses(nn.Module):
+    """One layer, used twice; and a table that a linear layer answers in."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.table, self.layer = nn.Embedding(32, 16), nn.Linear(16, 16)
+        self.out, self.head = nn.Linear(16, 32, bias=False), nn.Linear(32, 4)
+        self.out.weight = self.table.weight
+
+    def forward(self, tokens):
+        x = self.layer(self.layer(self.table(tokens).mean(1)).tanh())
+        return self.head(self.out(x))
+
+
+@pytest.mark.parametrize("method", [DynamicInt8, WeightInt8])
+def test_weights_that_layers_share_are_turned_once(tmp_path, method):
+    tokens = torch.randint(32, (40, 6), generator=torch.Generator().manual_seed(0))
+    bundle = package(_TwoUses(), (tokens,), tmp_path / "bundle", task="classification").bundle
+    (tmp_path / "made").mkdir()
+    made = method().run(original(bundle, (tokens.numpy(), np.arange(40) % 4)), tmp_path / "made")
+    before, after = answers(bundle, tokens.numpy()), answers(made, tokens.numpy())
+    assert np.abs(before["scores"] - after["scores"]).max() < 0.02
+
+
 @pytest.mark.parametrize("method", [DynamicInt8, StaticInt8, WeightInt8, Fused])
 def test_a_quantized_model_is_not_quantized_again(wide, tmp_path, method):
     made = DynamicInt8().run(original(wide, digits()), tmp_path)
@@ -198,3 +250,9 @@ def test_an_operator_that_hurts_is_found_and_kept_in_float(tmp_path):
     assert makers[first.input[0]] == "DequantizeLinear"
     assert makers.get(last.input[1], "") != "DequantizeLinear"
     assert np.abs(answers(bundle, X)["scores"] - answers(made, X)["scores"]).max() < 0.05
+
+
+def test_what_a_method_takes_grows_with_the_model(picture, wide):
+    small, large = original(picture, images()), original(wide, digits())
+    for method in (Fused(), DynamicInt8(), StaticInt8(), StaticInt8Entropy(), WeightInt8()):
+        assert method.seconds < seconds_of(method, small) < seconds_of(method, large)

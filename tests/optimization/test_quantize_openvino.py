@@ -7,17 +7,21 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+from models import digits
 from quantized_models import CLASSES, image_bundle, images, original, text_bundle, texts
+from torch import nn
 
 from maas_jupyter import plugins
 from maas_jupyter.bundle import Bundle
 from maas_jupyter.errors import Conflict, InvalidInput, MissingDependency
 from maas_jupyter.optimization.quantize import DynamicInt8
+from maas_jupyter.packaging import package
 from maas_jupyter.serving.servable import Servable
 
 pytest.importorskip("maas_jupyter.serving.runtimes.openvino")
 
-from maas_jupyter.optimization.openvino import OpenVino, OpenVinoBf16, OpenVinoInt8
+from maas_jupyter.optimization.openvino import OpenVino, OpenVinoBf16, OpenVinoFp16, OpenVinoInt8
 
 LABELS = [f"digit {number}" for number in range(10)]
 
@@ -42,7 +46,12 @@ def answers(bundle, rows):
 
 @pytest.mark.parametrize(
     ("method", "precision", "share", "within"),
-    [(OpenVino, "fp32", 1.1, 1e-4), (OpenVinoBf16, "bf16", 0.6, 0.1), (OpenVinoInt8, "int8", 0.4, 0.2)],
+    [
+        (OpenVino, "fp32", 1.1, 1e-4),
+        (OpenVinoBf16, "bf16", 0.6, 0.1),
+        (OpenVinoFp16, "fp16", 0.6, 5e-3),
+        (OpenVinoInt8, "int8", 0.4, 0.2),
+    ],
 )
 def test_a_cnn_answers_the_same_under_openvino(picture, tmp_path, method, precision, share, within):
     made = method().run(original(picture, images()), tmp_path)
@@ -65,6 +74,26 @@ def test_texts_are_tokenized_before_openvino(text, tmp_path):
     before, after = answers(text, rows), answers(made, rows)
     assert set(after["label"]) <= set(CLASSES)
     assert (before["label"] == after["label"]).mean() > 0.95
+
+
+def test_a_transformer_that_smoothing_hurts_is_quantized_without_it(tmp_path):
+    class Encoder(nn.Module):
+        def __init__(self):
+            super().__init__()
+            torch.manual_seed(0)
+            layer = nn.TransformerEncoderLayer(16, 4, 32, batch_first=True)
+            self.first, self.layers = nn.Linear(8, 16), nn.TransformerEncoder(layer, 2)
+            self.last = nn.Linear(16, 4)
+
+        def forward(self, x):
+            return self.last(self.layers(self.first(x)).mean(1))
+
+    X, y = digits(64)
+    rows = X.reshape(-1, 8, 8)
+    bundle = package(Encoder(), (torch.from_numpy(rows[:8]),), tmp_path / "bundle", task="classification").bundle
+    (tmp_path / "made").mkdir()
+    made = OpenVinoInt8().run(original(bundle, (rows, y)), tmp_path / "made")
+    assert np.abs(answers(bundle, rows)["scores"] - answers(made, rows)["scores"]).max() < 0.06
 
 
 def test_bfloat16_is_only_tried_where_the_cpu_multiplies_it(picture, monkeypatch):

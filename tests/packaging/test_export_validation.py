@@ -161,6 +161,16 @@ def test_a_graph_that_takes_one_number_of_rows_is_found_and_placed(tmp_path):
     assert "batch size" in caught.value.hint
 
 
+def test_rows_that_are_counted_with_len_are_named_in_the_hint(tmp_path):
+    class Flat(nn.Module):
+        def forward(self, x):
+            return x.view(len(x), -1)
+
+    with pytest.raises(ExportError, match="does not run on 20 rows") as caught:
+        exported(Flat(), (torch.rand(20, 2, 2),), tmp_path / "net.onnx")
+    assert "len(x)" in caught.value.hint
+
+
 def test_an_axis_whose_size_decides_is_named(tmp_path):
     with pytest.raises(ExportError, match="takes only some sizes of the axis 'batch', which has to be free"):
         exported(nn.Sequential(modules.FewRows()), (torch.rand(8, 4),), tmp_path / "net.pt2", "pt2")

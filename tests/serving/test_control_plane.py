@@ -791,6 +791,39 @@ def test_a_fault_of_ours_at_a_start_hinders_no_other_model(server_home, caplog):
     asyncio.run(restart())
 
 
+def test_the_log_says_once_what_serves(server_home, caplog):
+    def told():
+        found = [record.getMessage() for record in caplog.records if " serves " in record.getMessage()]
+        caplog.clear()
+        return found
+
+    async def play(server):
+        caplog.set_level("INFO")
+        await server.publish("1")
+        assert told() == ["model digits serves version 1 100%"]
+        await server.publish("2", canary=20)
+        assert told() == ["model digits serves version 1 80%, version 2 20%"]
+        await server.publish("3", shadow=True)
+        assert told() == ["model digits serves version 1 80%, version 2 20%, version 3 as shadow"]
+        await server.plane.unload("digits", "me")
+        assert told() == ["model digits serves no version"]
+        await server.plane.load("digits", "me")
+        assert told() == ["model digits serves version 1 80%, version 2 20%, version 3 as shadow"]
+        await server.unpublish()
+        assert [each.getMessage() for each in caplog.records].count("model digits withdrawn") == 1
+
+    async def restart():
+        plane = ControlPlane(server_home, ModelRepository(server_home, Metrics()))
+        await plane.open()
+        await plane.reconcile()
+        assert told() == ["model digits serves version 1 100%"]
+
+    scenario(server_home, play)
+    scenario(server_home, lambda server: server.publish("1"))
+    caplog.clear()
+    asyncio.run(restart())
+
+
 # -- starts -----------------------------------------------------------------------------------------------------------
 
 

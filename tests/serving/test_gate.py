@@ -256,11 +256,14 @@ def test_a_refusal_of_503_is_one_line_without_a_traceback(server, caplog):
 
 def test_unknown_routes_and_methods(server):
     answer = server.http.get("/nothing")
-    assert (answer.status_code, answer.json()) == (404, {"error": "There is no GET /nothing here."})
+    assert (answer.status_code, answer.json()) == (
+        404,
+        {"error": "There is no GET /nothing here.\nGET /docs shows every route."},
+    )
     for path in ("/v2/models/m/infer", "/v1/models/m:predict"):
         answer = server.http.get(path)
         assert (answer.status_code, answer.headers["allow"]) == (405, "POST")
-        assert answer.json() == {"error": f"There is no GET {path} here."}
+        assert answer.json() == {"error": f"There is no GET {path} here.\nIt takes POST."}
 
 
 @pytest.mark.parametrize("length", [200, 1500, 30_000])

@@ -74,9 +74,3 @@ def test_unknown_versions_and_no_traffic():
         router(1).pick("4")
     with pytest.raises(Unavailable, match="No version"):
         router(0).pick()
-
-
-def test_what_serves_is_said_in_words():
-    assert router(100).words == "version 1 100%"
-    assert router(80, 20).words == "version 1 80%, version 2 20%"
-    assert router(1, 0, shadow="2").words == "version 1 100%, version 2 as shadow"

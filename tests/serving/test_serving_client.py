@@ -18,7 +18,16 @@ import trustme
 from bundles import Bundles, linear_softmax
 from data_plane_parts import until
 
-from maas_jupyter.errors import BundleError, Forbidden, InvalidInput, MaasError, NotFound, Unauthorized, Unavailable
+from maas_jupyter.errors import (
+    BundleError,
+    Forbidden,
+    InvalidInput,
+    MaasError,
+    NotFound,
+    Unauthorized,
+    Unavailable,
+    UsageError,
+)
 from maas_jupyter.serving.client import AsyncServingClient, NoAnswer, ServingClient
 
 
@@ -306,6 +315,15 @@ def test_an_authority_that_is_none(tmp_path, content):
 
 
 # -- the asynchronous client of a client, for as long as its event loop ------------------------------------------------
+
+
+def test_without_an_event_loop_there_is_no_asynchronous_client():
+    with (
+        ServingClient("http://127.0.0.1:9", "t") as client,
+        pytest.raises(UsageError, match="none runs here") as raised,
+    ):
+        client.asynchronous()
+    assert "async function" in raised.value.hint
 
 
 DESCRIPTORS = Path("/proc/self/fd")

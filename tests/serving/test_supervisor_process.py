@@ -368,6 +368,14 @@ def test_every_line_of_the_log_is_json(server):
     assert len((server.home / "stderr").read_text().splitlines()) == len(lines)
 
 
+def test_the_log_says_once_for_all_workers_what_serves(server):
+    server.ready(2)
+    server.client().unpublish("digits")
+    log = (server.home / "server.log").read_text()
+    assert log.count("model digits serves version 1 100%") == 1
+    assert log.count("model digits withdrawn") == 1
+
+
 def test_grpc_on_every_worker(start, bundles):
     grpc = pytest.importorskip("grpc")
     server = start("--workers", "2", "--grpc-port", "0")

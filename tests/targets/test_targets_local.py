@@ -529,7 +529,14 @@ def test_a_server_that_cannot_start_shows_its_log(tmp_path):
     with pytest.raises(Unavailable, match="ended with status 1") as raised:
         target.client()
     assert "server.log" in raised.value.hint
-    assert "lock" in raised.value.message
+    assert f"{home} cannot be used: its lock server.lock" in raised.value.message
+
+
+def test_a_home_in_the_place_of_a_file_is_refused(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(Unavailable, match="would be in the place of a file") as raised:
+        LocalTarget(tmp_path / "file" / "server").client()
+    assert "file" in raised.value.message
 
 
 # -- the endpoint -----------------------------------------------------------------------------------------------------

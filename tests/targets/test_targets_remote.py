@@ -180,7 +180,8 @@ def test_a_token_that_may_only_predict(gpu, reader, bundles):
     for attempt in (lambda: reader.promote("read"), lambda: reader.history("read"), reader.prepare, reader.logs):
         with pytest.raises(Forbidden) as caught:
             attempt()
-        assert caught.value.hint
+        assert "token of 'read' that READER_TOKEN holds" in caught.value.message
+        assert "admin's token" in caught.value.hint
     with pytest.raises(NotFound):
         reader.endpoint("nothing")
 

@@ -328,3 +328,13 @@ def test_a_resumption_that_does_not_begin_leaves_the_run_as_it_was(home):
         maas_jupyter.train(nn.Linear(4, 3), data=wine(), resume=stopped)
     (record,) = maas_jupyter.runs(stopped.run_id)
     assert record.status == "interrupted"
+
+
+def test_other_validation_rows_are_told(home):
+    X, y = wine()
+    first = maas_jupyter.train(mlp(13, 3), data=(X[:100], y[:100]), val=(X[100:140], y[100:140]), epochs=1)
+    assert not any("not the result" in note for note in first.state.notes)
+    on = maas_jupyter.train(first.model, data=(X[:100], y[:100]), val=(X[100:140], y[100:140]), epochs=2, resume=first)
+    assert not any("not the result" in note for note in on.state.notes)
+    other = maas_jupyter.train(first.model, data=(X[:100], y[:100]), val=(X[140:], y[140:]), epochs=3, resume=first)
+    assert any("other validation rows" in note for note in other.state.notes)

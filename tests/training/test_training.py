@@ -322,6 +322,22 @@ def test_labels_are_named(home):
         maas_jupyter.train(mlp(13, 3), data=(X, y), epochs=1, name="named", labels=["red", "white"])
 
 
+def test_the_rate_is_that_of_the_training_while_rows_are_validated(monkeypatch):
+    from types import SimpleNamespace
+
+    from maas_jupyter.runs import RunState
+    from maas_jupyter.training import meter
+
+    now = SimpleNamespace(seconds=0.0, time=lambda: 0.0, perf_counter=lambda: now.seconds)
+    monkeypatch.setattr(meter, "time", now)
+    state = RunState(run_id="0123456789", name="n", epochs=1)
+    measured = meter.Meter(state, torch.device("cpu"))
+    for seconds, rows in ((0.0, 0), (4.0, 40), (8.0, 80), (12.0, 80), (16.0, 80), (20.0, 80)):
+        now.seconds, state.rows = seconds, rows
+        measured.measure()
+    assert state.rows_per_second == pytest.approx(10)
+
+
 def test_a_run_that_begins_in_the_background_says_so_and_no_time_is_left_before_its_pace_is_known(home):
     from maas_jupyter.runs import RunState
     from maas_jupyter.training.meter import Meter

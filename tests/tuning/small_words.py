@@ -36,11 +36,11 @@ class BagOfWords(nn.Module):
         return self.head(self.embedding(input_ids).mean(1))
 
 
-def encoder() -> Any:
+def encoder(layers: int = 1) -> Any:
     from transformers import BertConfig, BertForSequenceClassification
 
     torch.manual_seed(0)
-    sizes = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2}
+    sizes = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": layers, "num_attention_heads": 2}
     return BertForSequenceClassification(
         BertConfig(vocab_size=32, max_position_embeddings=16, pad_token_id=0, num_labels=2, **sizes)
     )

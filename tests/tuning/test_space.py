@@ -107,3 +107,9 @@ def test_no_point_of_a_grid_lies_beyond_its_range():
                 values = Range("x", low, high, log).grid(points)
                 assert low <= min(values)
                 assert max(values) <= high
+
+
+def test_a_whole_number_may_be_written_with_an_exponent():
+    (batch,) = parse_space("batch=1e2,64,2.5e1,1e-1")
+    assert [type(option) for option in batch.options] == [int, int, float, float]
+    assert batch.options[0] == 100

@@ -311,3 +311,75 @@ def test_a_study_is_on_disk(home):
     assert Path(home / "studies" / "kept.db").is_file()
     with pytest.raises(UsageError, match="already"):
         maas_jupyter.tune(perceptron, data=wine(), space=("lr=1e-3,1e-2",), trials=1, study="kept", **FAST)
+
+
+def test_options_that_count_are_whole_numbers_however_they_are_written(home):
+    found = maas_jupyter.tune(
+        perceptron, data=wine(), space=("batch=1e1..3e1 epochs=1e0,2",), trials=3, sampler="random"
+    )
+    assert {trial.status for trial in found.trials} <= {"complete", "pruned"}
+    assert all(type(value) is int for trial in found.trials for value in trial.params.values())
+
+
+def test_a_search_that_ends_with_an_error_is_not_shown_as_one_that_goes_on(home, monkeypatch):
+    from maas_jupyter.widgets import tuning as widget
+
+    shown = []
+    monkeypatch.setattr(widget.TuningView, "update", lambda view, found, final=False: shown.append((found, final)))
+
+    def shy(features, classes, hidden=8):
+        raise KeyError("unlucky")
+
+    def rude(features, classes, hidden=8):
+        if hidden > 8:
+            raise SystemExit("gone")
+        return perceptron(features, classes, hidden)
+
+    with pytest.raises(InvalidInput, match="unlucky"):
+        maas_jupyter.tune(shy, data=wine(), space=("hidden=8..64",), **FAST)
+    with pytest.raises(SystemExit):
+        maas_jupyter.tune(rude, data=wine(), space=("hidden=8,16",), sampler="grid", **FAST)
+    found, final = shown[-1]
+    assert (found.status, final) == ("failed", True)
+    assert "failed: 1 complete, 1 failed" in found.summary()
+
+
+def test_folds_say_for_how_long_the_best_is_trained_on_all_rows(home):
+    found = maas_jupyter.tune(
+        perceptron, data=wine(), space=("lr=0.3",), sampler="grid", folds=3, trials=1, epochs=12, name="folded"
+    )
+    assert 1 <= found.best.epochs < 12
+    assert found.run.epochs == found.best.epochs
+    assert f"for {found.best.epochs} epochs" in found._repr_mimebundle_()["text/html"]
+    scheduled = maas_jupyter.tune(
+        perceptron,
+        data=wine(),
+        space=("lr=0.3",),
+        sampler="grid",
+        folds=3,
+        trials=1,
+        epochs=12,
+        name="folded",
+        schedule="cosine",
+    )
+    assert scheduled.run.epochs == 12
+
+
+def test_why_a_trial_failed_is_said_in_text_too(home):
+    def shy(features, classes, hidden=8):
+        if hidden == 13:
+            raise KeyError("unlucky")
+        return perceptron(features, classes, hidden)
+
+    found = maas_jupyter.tune(shy, data=wine(), space=("hidden=8,13",), sampler="grid", **FAST)
+    assert "unlucky" in repr(found)
+
+
+def test_a_function_may_make_a_model_of_transformers(home):
+    from small_words import encoder, sentences, word_tokenizer
+
+    given = {"data": sentences(), "tokenizer": word_tokenizer(), **FAST}
+    found = maas_jupyter.tune(encoder, space=("layers=1,2",), sampler="grid", **given)
+    assert {trial.status for trial in found.trials} == {"complete"}
+    run = maas_jupyter.train(encoder, params="layers=2", **given)
+    assert run.model.model.config.num_hidden_layers == 2

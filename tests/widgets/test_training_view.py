@@ -174,3 +174,33 @@ def test_a_search_counts_trials(cell):
     (shown,) = pictures(cell)
     assert "lr searching · trial 4 of 20" in shown["text/plain"]
     assert "best trial 2: val_loss" in shown["text/html"]
+
+
+def test_a_page_that_was_loaded_anew_tells_how_to_see_the_run(cell):
+    """The pictures of a cell do not move on there."""
+    TrainingView("digits").update(run_state(done=2, status="training"))
+    button = cell[0]["data"]["text/html"]
+    assert f"<code>%maas attach {RUN_ID[:8]}</code>" in button
+    assert f"How it ended: %maas attach {RUN_ID[:8]}" in button
+
+
+def test_a_run_that_was_stopped_says_how_to_go_on_where_it_is_assigned(cell):
+    state = run_state(done=2, status="interrupted", line="%maas train net --data rows", checkpoint="model.safetensors")
+    TrainingView("digits").update(state, final=True)
+    line = f"%maas train net --data rows --resume {RUN_ID[:8]}"
+    assert f"go on: <code>{line}</code>" in pictures(cell)[-1]["text/html"]
+
+
+def test_a_search_is_drawn_once_in_its_cell_and_whole_in_another(cell):
+    from maas_jupyter.tuning import TrialRow, Tuning, parse_space
+    from maas_jupyter.widgets.tuning import TuningView, render
+
+    found = Tuning("once", "val_loss", False, parse_space("lr=0.1,0.2"), [TrialRow(0, {"lr": 0.1}, "complete", 0.5)])
+    found.status = "finished"
+    TuningView().update(found, final=True)
+    assert "<table" in cell[-1]["data"]["text/html"]
+    here = render(found)
+    assert "<table" not in here["text/html"] and "best val_loss 0.5000" in here["text/html"]
+    assert here["text/plain"] == repr(found)
+    get_ipython().execution_count += 1
+    assert "<table" in render(found)["text/html"]

@@ -115,12 +115,7 @@ class Distillation:
         KeyboardInterrupt
             If the training is stopped.
         """
-        trained = original.trained
-        if trained is None:
-            raise InvalidInput(
-                f"{original.reference} is only there as a bundle; its torch model and its training rows are needed.",
-                hint="Pass the run that trained it instead of its name: run = %maas train ...",
-            )
+        trained = original.required_trained()
         teacher = copy.deepcopy(trained.module).eval()
         student = self._made(teacher)
         rows = trained.prepared.data.head(8)
@@ -140,6 +135,7 @@ class Distillation:
             wise,
             mine,
             rows,
+            right=trained.criterion,
             classes=trained.prepared.task == "classification",
             temperature=self.temperature,
             soft=self.soft,

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from maas_jupyter.optimization.distil.student import encoder_layers, layer_map
 
 
-class HiddenStates:
+class LayerStates:
     """What chosen layers of a model gave in its last forward pass.
 
     Parameters
@@ -30,7 +30,7 @@ class HiddenStates:
         self.taken: list[Tensor] = []
 
     @contextmanager
-    def watching(self) -> Iterator[HiddenStates]:
+    def watching(self) -> Iterator[LayerStates]:
         """Take them until the end of the context."""
         found: dict[int, Tensor] = {}
 

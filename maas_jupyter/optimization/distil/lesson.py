@@ -9,8 +9,9 @@ from torch import Tensor, nn
 
 from maas_jupyter.data import Batch, Data, TensorData
 from maas_jupyter.modules import device_of
-from maas_jupyter.optimization.distil.hidden import HiddenStates, projections
+from maas_jupyter.optimization.distil.hidden import LayerStates, projections
 from maas_jupyter.optimization.distil.loss import hidden_loss, soft_loss
+from maas_jupyter.training.losses import LossFunction
 
 #: Answers that take more are not kept, but asked for again in every epoch.
 _MOST_KEPT_BYTES = 500_000_000
@@ -30,7 +31,7 @@ class Teacher:
 
     def __init__(self, module: nn.Module, layers: list[nn.Module]) -> None:
         self.module = module
-        self._states = HiddenStates(layers)
+        self._states = LayerStates(layers)
 
     @torch.no_grad()
     def answers(self, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
@@ -54,6 +55,8 @@ class Lesson(nn.Module):
         Of the student, for each of the teacher's.
     rows : Batch
         A few rows.
+    right : callable
+        The loss of the right answers, of (output, targets).
     classes : bool
         Whether the answers are scores of classes.
     temperature, soft, hidden : float
@@ -68,6 +71,7 @@ class Lesson(nn.Module):
         layers: list[nn.Module],
         rows: Batch,
         *,
+        right: LossFunction,
         classes: bool,
         temperature: float,
         soft: float,
@@ -77,10 +81,10 @@ class Lesson(nn.Module):
         super().__init__()
         self.student = student
         self._ask = teacher.answers
-        self._states = HiddenStates(layers)
+        self._states = LayerStates(layers)
         self._inputs = len(rows.inputs)
         self._soft, self._hidden = soft, hidden
-        self._right = nn.functional.cross_entropy if classes else nn.functional.mse_loss
+        self._right = right
         self._alike = partial(soft_loss, temperature=temperature) if classes else nn.functional.mse_loss
         self._told: tuple[Tensor, ...] = ()
         self._found: list[Tensor] = []

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
+import signal
 import sys
 import time
 from multiprocessing.connection import Connection
@@ -17,6 +20,8 @@ from maas_jupyter.optimization.measure import messages
 from maas_jupyter.serving.counts import ProcessFigures
 from maas_jupyter.serving.servable import Servable
 
+#: Linux's number of prctl(PR_SET_PDEATHSIG).
+_PARENT_DEATH_SIGNAL = 1
 #: Runs of a size that are not timed when it comes first, and single rows whose memory counts.
 _WARM_UP = 2
 _FEWEST = 3
@@ -81,8 +86,21 @@ def _resident() -> int:
     return ProcessFigures.of_this("worker").resident_bytes
 
 
+def _expendable() -> None:
+    """Let the system end this process before any other: with the notebook, in whatever run, and when memory is short.
+
+    On Linux; elsewhere a process whose notebook was killed ends after the run that it is in.
+    """
+    if sys.platform != "linux":
+        return
+    ctypes.CDLL(None).prctl(_PARENT_DEATH_SIGNAL, signal.SIGKILL)
+    with contextlib.suppress(OSError):  # where /proc may not be written to
+        Path("/proc/self/oom_score_adj").write_text("1000")
+
+
 def main(descriptor: int) -> None:
     """Answer until the other side is gone."""
+    _expendable()
     connection = Connection(descriptor)
     decoder = msgspec.msgpack.Decoder(messages.Request)
     candidate = Candidate()

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import time
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 
@@ -11,16 +12,20 @@ from maas_jupyter.optimization.measure.stand import Stand
 from maas_jupyter.optimization.measurement import Speed
 from maas_jupyter.optimization.original import OnStep
 
-#: Turns of each candidate, and seconds of each turn; a turn has at least three runs.
-TURNS = 15
+#: Turns of each candidate; at least so many where time is short.
+TURNS, _FEWEST_TURNS = 15, 5
+#: Seconds of a turn and of a trial; either has at least three runs, and a trial two more before them.
 _SECONDS = 0.06
 _SECONDS_OF_A_TRIAL = 0.04
+_FEWEST_RUNS, _RUNS_OF_A_TRIAL = 3, 5
+#: Sizes that are tried of the batch, about; all of them together take twice as long as the largest one.
+_SIZES = 7
 #: A larger batch is tried as long as it gives so much more than the best smaller one.
 _GAIN = 1.02
 
 
 def measure_speeds(
-    stands: Mapping[str, Stand], *, largest_batch: int, on_step: OnStep
+    stands: Mapping[str, Stand], *, largest_batch: int, on_step: OnStep, seconds: float = float("inf")
 ) -> tuple[dict[str, Speed], dict[str, BundleError]]:
     """Measure candidates that hold their rows.
 
@@ -32,6 +37,8 @@ def measure_speeds(
         Batches up to this size are tried.
     on_step : callable
         Is told what is being done.
+    seconds : float
+        There are fewer turns where they would take longer, but five in any case.
 
     Returns
     -------
@@ -39,6 +46,7 @@ def measure_speeds(
     failed : dict of str to BundleError
         Those that crashed meanwhile.
     """
+    end = time.monotonic() + seconds
     failed: dict[str, BundleError] = {}
     sizes: dict[str, int] = {}
     for name, stand in stands.items():
@@ -49,7 +57,11 @@ def measure_speeds(
             failed[name] = error
     singles: dict[str, list[np.ndarray]] = {name: [] for name in sizes}
     batches: dict[str, list[np.ndarray]] = {name: [] for name in sizes}
+    longest = 0.0
     for turn in range(TURNS):
+        started = time.monotonic()
+        if turn >= _FEWEST_TURNS and started + longest > end:
+            break
         on_step(f"timing {len(sizes)} candidates in turns, {turn + 1} of {TURNS}")
         # Every other turn backwards: none of them always comes after the same neighbour.
         order = list(sizes)[:: 1 if turn % 2 else -1]
@@ -61,13 +73,24 @@ def measure_speeds(
                 batches[name].append(stands[name].time(sizes[name], _SECONDS))
             except BundleError as error:
                 failed[name] = error
+        longest = max(longest, time.monotonic() - started)
     speeds = {name: _speed(singles[name], batches[name], sizes[name]) for name in sizes if name not in failed}
     return speeds, failed
 
 
-def seconds_to_time(candidates: int) -> float:
-    """Return about how many seconds it takes to measure so many candidates whose runs are short."""
-    return candidates * (TURNS * 2 * _SECONDS + 8 * _SECONDS_OF_A_TRIAL)
+def seconds_to_time(runs: Iterable[tuple[float, float]]) -> float:
+    """Return about how many seconds it takes to measure candidates in as few turns as there may be.
+
+    Parameters
+    ----------
+    runs : iterable of (float, float)
+        Seconds that each takes for one row, and for the largest batch.
+    """
+    return sum(
+        _FEWEST_TURNS * sum(max(_SECONDS, _FEWEST_RUNS * run) for run in pair)
+        + max(_SIZES * _SECONDS_OF_A_TRIAL, 2 * _RUNS_OF_A_TRIAL * pair[1])
+        for pair in runs
+    )
 
 
 def _best_batch(stand: Stand, largest: int) -> int:

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection
 from types import TracebackType
@@ -19,8 +20,10 @@ from maas_jupyter.errors import BundleError
 from maas_jupyter.optimization.measure import messages
 from maas_jupyter.serving.environment import child_environment
 
-#: Seconds that a candidate may take to answer; one that takes longer hangs.
+#: Seconds that a candidate may take to answer where nothing is known of how long that should take.
 PATIENCE = 300.0
+#: Seconds that a process may take to end whose connection is closed, and bytes that are read of what it said last.
+_LAST_SECONDS, _LAST_WORDS = 10.0, 4096
 
 R = TypeVar("R", bound=msgspec.Struct)
 
@@ -34,6 +37,8 @@ class Stand:
         What is run.
     threads : int
         Of one run.
+    patience : float
+        Seconds that it may take to answer; one that takes longer hangs, and is ended.
 
     Attributes
     ----------
@@ -46,9 +51,12 @@ class Stand:
         If it cannot be loaded, or the process crashes or hangs; as all methods.
     """
 
-    def __init__(self, bundle: Bundle, threads: int) -> None:
+    def __init__(self, bundle: Bundle, threads: int, *, patience: float = PATIENCE) -> None:
         self.bundle = bundle
+        self._patience = patience
         self._connection, theirs = Pipe()
+        # Not a pipe: nobody reads it before the end, and a process that says much would wait for that for ever.
+        self._said = tempfile.TemporaryFile(prefix="maas-")  # noqa: SIM115  # closed with the stand
         try:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "maas_jupyter.optimization.measure.process", str(theirs.fileno())],
@@ -56,10 +64,13 @@ class Stand:
                 env={**child_environment(), "OMP_NUM_THREADS": str(threads)},
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
-                stderr=subprocess.PIPE,
+                stderr=self._said,
                 # An interrupt is for the notebook: it ends the stand by closing it.
                 start_new_session=True,
             )
+        except BaseException:
+            self._said.close()
+            raise
         finally:
             theirs.close()
         try:
@@ -81,8 +92,7 @@ class Stand:
         self._connection.close()
         self._process.kill()
         self._process.wait()
-        if self._process.stderr is not None:
-            self._process.stderr.close()
+        self._said.close()
 
     def run(self, inputs: dict[str, np.ndarray], output: str) -> np.ndarray:
         """Compute one output.
@@ -121,8 +131,10 @@ class Stand:
         connection: Connection = self._connection
         try:
             connection.send_bytes(msgspec.msgpack.encode(request))
-            if not connection.poll(PATIENCE):
-                raise BundleError(f"It did not answer within {PATIENCE:.0f} s and was ended.")
+            if not connection.poll(self._patience):
+                # At once: it would take the time of those that are measured meanwhile.
+                self._process.kill()
+                raise BundleError(f"It did not answer within {self._patience:.0f} s and was ended.")
             reply = msgspec.msgpack.decode(connection.recv_bytes(), type=messages.Reply)
         except (EOFError, OSError) as error:
             raise BundleError(f"Its process {self._end()}.", hint="The other candidates are not touched.") from error
@@ -133,10 +145,13 @@ class Stand:
 
     def _end(self) -> str:
         """Say how the process ended."""
-        code = self._process.wait()
-        assert self._process.stderr is not None
-        os.set_blocking(self._process.stderr.fileno(), False)
-        said = (self._process.stderr.read() or b"").decode(errors="replace").strip().splitlines()
+        try:
+            code = self._process.wait(_LAST_SECONDS)
+        except subprocess.TimeoutExpired:
+            return "closed its connection"
+        self._said.seek(0, os.SEEK_END)
+        self._said.seek(max(self._said.tell() - _LAST_WORDS, 0))
+        said = self._said.read().decode(errors="replace").strip().splitlines()
         last = f": {said[-1][:200]}" if said else ""
         if code < 0:
             return f"crashed with {signal.Signals(-code).name}{last}"

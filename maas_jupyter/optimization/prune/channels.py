@@ -73,6 +73,7 @@ class Channels:
         self._attentions = _attentions(module)
         self._graph, kept = self._followed()
         self._layers = self._removable(kept)
+        self._cut = False
         # torch-pruning takes a grouped convolution with one channel a group for a depthwise one.
         self._least = [2 if self._grouped(layer, remover) else 1 for layer, remover in self._layers]
         self._widths = [len(units) for units in self._units("l2")]
@@ -99,6 +100,11 @@ class Channels:
             If the module does not work any more: it depends on its widths in a way that cannot be followed.
         """
         choose = _least_of_all if scope == "global" else _least
+        if self._cut and any(_parts(layer) for layer in self._graph.module2node):
+            # torch-pruning does not notice that the parts of what is split have become smaller.
+            self._graph, kept = self._followed()
+            self._layers = self._removable(kept)
+        self._cut = True
         try:
             gone = choose(self._units(importance), self._widths, self._least, share)
             for index, channels in gone.items():
@@ -165,6 +171,8 @@ class Channels:
                 if not behind:
                     continue
                 layer, remover = behind[-1].target.module, behind[-1].handler
+            if any(len(set(_parts(item.dep.target.module))) > 1 for item in group):
+                continue  # parts of different sizes cannot lose as many channels each
             found.append((layer, remover))
         return found
 
@@ -305,12 +313,19 @@ def _owners(module: nn.Module) -> list[nn.Module]:
 
 
 def _groups(layer: nn.Module) -> int:
-    """Return in how many groups the channels of a layer are, of which each loses as many."""
+    """Return in how many groups the channels of a layer are, of which each loses as many: so do parts of a split."""
+    if _parts(layer):
+        return len(_parts(layer))
     if isinstance(layer, nn.GroupNorm):
         return layer.num_groups
     if isinstance(layer, nn.modules.conv._ConvNd) and layer.groups < layer.in_channels:
         return int(layer.groups)
     return 1
+
+
+def _parts(node: nn.Module) -> list[int]:
+    """Return the sizes of the parts that channels are split into, where torch-pruning stands for it by this."""
+    return getattr(node, "split_sizes", None) or []
 
 
 def _shared(module: nn.Module) -> list[nn.Module]:
@@ -323,7 +338,8 @@ def _shared(module: nn.Module) -> list[nn.Module]:
 
 
 def _unknown_structure(error: Exception) -> InvalidInput:
-    reason = error.message if isinstance(error, MaasError) else str(error)
+    cause = error.__cause__ if isinstance(error, MaasError) else None
+    reason = str(cause or error)
     return InvalidInput(
         "Channels of this model cannot be removed; it depends on its widths in a way that cannot be followed: "
         f"{reason.splitlines()[0] if reason else type(error).__name__}",

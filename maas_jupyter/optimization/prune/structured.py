@@ -6,6 +6,7 @@ import copy
 import importlib.util
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
@@ -17,11 +18,10 @@ from maas_jupyter.optimization.finetune import finetune, packaged
 from maas_jupyter.optimization.optimizer import Family
 from maas_jupyter.optimization.original import Original, Trained
 from maas_jupyter.optimization.prune.channels import RECURRENT, Channels, Importance
-from maas_jupyter.optimization.prune.gradual import Scope, check_share, check_steps, fine_tuning, schedule
-from maas_jupyter.optimization.prune.magnitude import check_scope, untrained
+from maas_jupyter.optimization.prune.gradual import Gradual, check_share
 from maas_jupyter.optimization.prune.target import Search, Target
 
-_AMOUNT, _MORE = 0.5, 0.005
+_AMOUNT = 0.5
 _IMPORTANCES = ("l1", "l2", "taylor")
 #: Rows that the gradients of Taylor importance are taken on.
 _GRADIENT_ROWS = 256
@@ -47,16 +47,8 @@ class StructuredPruning:
     importance : {'l1', 'l2', 'taylor'}
         Of a channel: the norm of its weights in all layers that hang on it, or by how much the loss changes without it,
         to first order.
-    scope : {'layer', 'global'}
-        Whether each layer loses the same share, or the least important channels of the whole model go.
-    steps : int
-        In how many steps, with fine-tuning after each.
-    epochs : int
-        Of fine-tuning after each step.
-    lr : float, optional
-        Learning rate of the fine-tuning: 1e-3, for transformers 2e-4.
-    batch_size, seed : int
-        Of the fine-tuning; the same seed gives the same weights.
+    **gradual : object
+        The attributes of `gradual.Gradual`; by default each layer loses the same share, with 5 epochs.
 
     Raises
     ------
@@ -79,12 +71,7 @@ class StructuredPruning:
         size: float | None = None,
         latency: float | None = None,
         importance: Importance = "l2",
-        scope: Scope = "layer",
-        steps: int = 1,
-        epochs: int = 5,
-        lr: float | None = None,
-        batch_size: int = 32,
-        seed: int = 0,
+        **gradual: Any,
     ) -> None:
         if importlib.util.find_spec("torch_pruning") is None:
             raise MissingDependency(
@@ -104,13 +91,10 @@ class StructuredPruning:
                 f"There is no importance called '{importance}'.",
                 hint=nearest(importance, _IMPORTANCES, what="importances", otherwise=""),
             )
-        check_scope(scope)
-        check_steps(steps)
         self.amount = _AMOUNT if amount is None else amount
         self.target = next((Target(name, value) for name, value in named.items() if name != "amount"), None)
-        self.importance, self.scope, self.steps, self.batch_size = importance, scope, steps, batch_size
-        self._training = partial(fine_tuning, epochs=epochs, lr=lr, batch_size=batch_size, seed=seed)
-        self._training(nn.Identity())
+        self.importance = importance
+        self.gradual = Gradual(**{"scope": "layer", "epochs": 5, **gradual})
 
     def applies_to(self, original: Original) -> bool:
         """Say whether the torch model is at hand and has a layer before the last one whose channels can go."""
@@ -136,9 +120,7 @@ class StructuredPruning:
         KeyboardInterrupt
             If the fine-tuning is stopped.
         """
-        trained = original.trained
-        if trained is None:
-            raise untrained(original)
+        trained = original.required_trained()
         search, amount = None, self.amount
         if self.target is not None:
             original.on_step(f"looking for what has to go for {self.target}")
@@ -152,14 +134,12 @@ class StructuredPruning:
                 "its answer.",
                 hint="Use magnitude-pruning, or quantize.",
             )
-        options = self._training(module)
-        for step, share in enumerate(schedule(amount, self.steps), start=1):
+        options = self.gradual.training(module)
+        for share, done in self.gradual.shares(amount):
             self._remove(trained, channels, share)
-            while step == self.steps and share < 1 and search is not None and search.missed(module):
-                # The fine-tuning in between changed which channels are the least important.
-                share += _MORE
-                self._remove(trained, channels, share)
-            done = f"step {step} of {self.steps}, " if self.steps > 1 else ""
+            if search is not None and share == amount:
+                # The fine-tuning in between changed which channels are the least important; the last one leaves them.
+                share = search.reached(module, share, partial(self._remove, trained, channels))
             title = f"{self.name} of {original.reference}: {done}{share:.0%} of the channels removed"
             original.on_step(title)
             finetune(trained, module, options, title=title)
@@ -173,8 +153,8 @@ class StructuredPruning:
 
     def _remove(self, trained: Trained, channels: Channels, share: float) -> None:
         if self.importance == "taylor":
-            _take_gradients(trained, channels.module, self.batch_size)
-        channels.remove(share, self.importance, self.scope)
+            _take_gradients(trained, channels.module, self.gradual.batch_size)
+        channels.remove(share, self.importance, self.gradual.scope)
         for parameter in channels.module.parameters():
             parameter.grad = None
 
@@ -190,9 +170,6 @@ def _take_gradients(trained: Trained, module: nn.Module, batch_size: int) -> Non
     with torch.enable_grad():
         for part, targets in zip(inputs, rows.required_targets().split(batch_size), strict=True):
             output, targets = module(*(tensor.to(device) for tensor in part)), targets.to(device)
-            if targets.is_floating_point():
-                nn.functional.mse_loss(output, targets).backward()
-            else:
-                nn.functional.cross_entropy(output, targets).backward()
+            trained.criterion(output, targets).backward()
     for parameter in frozen:
         parameter.requires_grad_(False)

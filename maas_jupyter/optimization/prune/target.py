@@ -23,6 +23,8 @@ from maas_jupyter.serving.servable import Servable
 _MOST = 0.98
 #: Halvings: the amount is found to less than 1 %. Each trial of a latency exports the model, and tells little more.
 _TRIALS, _LATENCY_TRIALS = 8, 5
+#: So much more goes where a target is missed in the end.
+_MORE, _MORE_TIMED = 0.005, 0.05
 _TURNS, _SECONDS_PER_TURN = 7, 0.02
 #: Bytes: a wider model's graph has some longer numbers.
 _LEEWAY = 512
@@ -58,10 +60,9 @@ class Search:
     """
 
     def __init__(self, target: Target, original: Original, folder: Path) -> None:
-        assert original.trained is not None
         self.target = target
         self._original, self._folder = original, folder / "trial"
-        self._weights = _bytes(original.trained.module)
+        self._weights = _bytes(original.required_trained().module)
         #: Bytes of a bundle that are no weights.
         self._rest = 0
 
@@ -85,10 +86,7 @@ class Search:
                 f"{name} has {Target(target.quantity, now)} already.", hint=f"Ask for less than {_shown(now)}."
             )
         if not target.reached_by(nearest):
-            raise UsageError(
-                f"{name} cannot be pruned to {target}.",
-                hint=f"The nearest is {Target(target.quantity, nearest)}, with {_MOST:.0%} of the channels gone.",
-            )
+            raise self._out_of_reach(nearest)
         low, high = 0.0, _MOST
         for _ in range(_LATENCY_TRIALS if target.quantity == "latency" else _TRIALS):
             middle = (low + high) / 2
@@ -99,9 +97,40 @@ class Search:
                 low = middle
         return high
 
-    def missed(self, module: nn.Module) -> bool:
-        """Say whether a module has too many weights still: other channels were removed than in the trials."""
-        return self.target.quantity != "latency" and not self.target.reached_by(self._counted(module))
+    def reached(self, module: nn.Module, share: float, remove: Callable[[float], None]) -> float:
+        """Remove more where other channels are gone than in the trials, until the target is reached.
+
+        Parameters
+        ----------
+        module : torch.nn.Module
+            Without a share of its channels.
+        remove : callable
+            Removes channels of it until a share is gone.
+
+        Returns
+        -------
+        float
+            The share that is gone.
+
+        Raises
+        ------
+        UsageError
+            If the target cannot be reached.
+        """
+        timed = self.target.quantity == "latency"
+        while not self.target.reached_by(value := self._measured(module) if timed else self._counted(module)):
+            if share >= _MOST:
+                raise self._out_of_reach(value)
+            share = min(_MOST, share + (_MORE_TIMED if timed else _MORE))
+            remove(share)
+        return share
+
+    def _out_of_reach(self, nearest: float) -> UsageError:
+        return UsageError(
+            f"{self._original.reference} cannot be pruned to {self.target}: the nearest is "
+            f"{Target(self.target.quantity, nearest)}, with {_MOST:.0%} of the channels gone.",
+            hint="Ask for no more than that, or name an amount.",
+        )
 
     def _now(self) -> float:
         if self.target.quantity == "latency":

@@ -18,8 +18,16 @@ from pathlib import Path
 from maas_jupyter.bundle import MODEL_FILE, Bundle
 from maas_jupyter.optimization.optimizer import Family
 from maas_jupyter.optimization.original import Original
-from maas_jupyter.optimization.quantize.graph import contents, require_float, saturates, seal_variant, toolkit
-from maas_jupyter.optimization.quantize.preprocess import prepare
+from maas_jupyter.optimization.quantize.graph import (
+    contents,
+    require_float,
+    saturates,
+    seal_variant,
+    toolkit,
+    weights_apart,
+    written,
+)
+from maas_jupyter.optimization.quantize.preprocess import prepare, turn_weights
 from maas_jupyter.optimization.quantize.tables import quantize_tables
 
 _LINEAR = ["MatMul", "Gemm"]
@@ -33,6 +41,7 @@ class DynamicInt8:
     description = "int8 weights in the linear layers and embeddings"
     family: Family = "quantize"
     seconds = 3.0
+    seconds_per_megabyte = 0.15
     operators = _LINEAR
 
     def applies_to(self, original: Original) -> bool:
@@ -55,6 +64,7 @@ class DynamicInt8:
         from onnxruntime.quantization import QuantType, quantize_dynamic
 
         with toolkit(self.name), prepare(original.bundle) as graph:
+            turn_weights(graph)
             quantize_tables(graph)
             quantize_dynamic(
                 graph,
@@ -63,10 +73,11 @@ class DynamicInt8:
                 op_types_to_quantize=self.operators,
                 per_channel=True,
                 reduce_range=saturates(),
+                use_external_data_format=weights_apart(original.bundle),
                 # The outputs of fused operators have no inferred type.
                 extra_options={"DefaultTensorType": onnx.TensorProto.FLOAT},
             )
-        return seal_variant(original, folder, "int8", [MODEL_FILE])
+        return seal_variant(original, folder, "int8", written(folder / MODEL_FILE))
 
 
 class DynamicInt8WithConvolutions(DynamicInt8):

@@ -17,6 +17,7 @@ import msgspec
 from maas_jupyter.bundle import MODEL_FILE, Bundle
 from maas_jupyter.errors import Conflict, ExportError, MaasError
 from maas_jupyter.optimization.original import Original
+from maas_jupyter.packaging.export import weight_files
 from maas_jupyter.schema import Precision
 
 #: Operators that only a quantized graph has.
@@ -63,15 +64,27 @@ def contents(bundle: Bundle) -> Contents:
 def _contents(path: Path, digest: str) -> Contents:
     import onnx
 
-    graph = onnx.load(str(path), load_external_data=False).graph
+    model = onnx.load(str(path), load_external_data=False)
+    graph = model.graph
     sizes = {
         tensor.name: prod(tensor.dims) for tensor in graph.initializer if tensor.data_type == onnx.TensorProto.FLOAT
     }
-    beside = {entry.value for tensor in graph.initializer for entry in tensor.external_data if entry.key == "location"}
     weights: dict[str, int] = {}
     for node in graph.node:
         weights[node.op_type] = weights.get(node.op_type, 0) + sum(sizes.get(name, 0) for name in node.input)
-    return Contents(weights, (MODEL_FILE, *sorted(beside)), bool(_QUANTIZED & weights.keys()))
+    return Contents(weights, (MODEL_FILE, *weight_files(model)), bool(_QUANTIZED & weights.keys()))
+
+
+def weights_apart(bundle: Bundle) -> bool:
+    """Say whether the weights are too large for the graph's own file; those of variants may be, too."""
+    return len(contents(bundle).files) > 1
+
+
+def written(path: Path) -> list[str]:
+    """Return the names of a graph's own files, where a library wrote them."""
+    import onnx
+
+    return [path.name, *weight_files(onnx.load(str(path), load_external_data=False))]
 
 
 def require_float(original: Original, method: str) -> None:

@@ -21,7 +21,7 @@ import numpy as np
 from maas_jupyter.bundle import MODEL_FILE, Bundle
 from maas_jupyter.optimization.optimizer import Family
 from maas_jupyter.optimization.original import Original
-from maas_jupyter.optimization.quantize.graph import contents, require_float, seal_variant, toolkit
+from maas_jupyter.optimization.quantize.graph import contents, require_float, seal_variant, toolkit, weights_apart
 from maas_jupyter.packaging.export import save
 
 if TYPE_CHECKING:
@@ -35,6 +35,7 @@ class Fused:
     description = "attention as one operator, fp32"
     family: Family = "other"
     seconds = 3.0
+    seconds_per_megabyte = 0.15
 
     def applies_to(self, original: Original) -> bool:
         """Say whether the graph may hold attention."""
@@ -55,8 +56,8 @@ class Fused:
         with toolkit(self.name), prepare(original.bundle) as graph:
             if not any(node.op_type == "MultiHeadAttention" for node in graph.graph.node):
                 raise ValueError("The graph holds no attention of a known form")
-            save(graph, folder / MODEL_FILE)
-        return seal_variant(original, folder, "fp32", [MODEL_FILE])
+            made = save(graph, folder / MODEL_FILE)
+        return seal_variant(original, folder, "fp32", made)
 
 
 @contextmanager
@@ -74,11 +75,40 @@ def prepare(bundle: Bundle) -> Iterator[ModelProto]:
             bundle.folder / MODEL_FILE,
             prepared,
             skip_symbolic_shape=True,
-            save_as_external_data=bundle.manifest.size > onnx.checker.MAXIMUM_PROTOBUF // 2,
+            save_as_external_data=weights_apart(bundle),
         )
         graph = onnx.load(str(prepared))
         fuse_attention(graph)
         yield graph
+
+
+def turn_weights(graph: ModelProto) -> None:
+    """Store the weights of linear layers as they are multiplied, in place.
+
+    onnxruntime's quantizers turn them where they lie, once for each layer that uses them: weights that several layers
+    share, or that rows are looked up in as well, would be turned too often, and the answers be wrong. Here layers that
+    share weights share the turned ones, and who else uses them keeps them as they were.
+    """
+    from onnx import helper, numpy_helper
+
+    tensors = {tensor.name: tensor for tensor in graph.graph.initializer}
+    turned = {}
+    for node in graph.graph.node:
+        transposed = next((each for each in node.attribute if each.name == "transB" and each.i), None)
+        if node.op_type != "Gemm" or transposed is None or node.input[1] not in tensors:
+            continue
+        name = node.input[1]
+        if name not in turned:
+            turned[name] = numpy_helper.from_array(
+                np.ascontiguousarray(numpy_helper.to_array(tensors[name]).T), f"{name}.turned"
+            )
+        node.input[1] = turned[name].name
+        node.attribute.remove(transposed)
+        node.attribute.append(helper.make_attribute("transB", 0))
+    graph.graph.initializer.extend(turned.values())
+    used = {name for node in graph.graph.node for name in node.input}
+    for name in turned.keys() - used:
+        graph.graph.initializer.remove(tensors[name])
 
 
 def fuse_attention(graph: ModelProto) -> int:

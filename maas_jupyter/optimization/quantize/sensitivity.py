@@ -6,6 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
+#: Decibels by which the answers must be above their change.
+LEAST_RATIO = 25.0
 #: Rows whose activations are compared: all of them are kept in memory.
 _BATCHES = 2
 
@@ -15,8 +17,11 @@ def output_ratio(model: Path, output: str, batches: list[dict[str, np.ndarray]],
     import onnxruntime
 
     session = onnxruntime.InferenceSession(str(model), providers=["CPUExecutionProvider"])
-    found = np.concatenate([session.run([output], batch)[0] for batch in batches])
-    truth = np.concatenate(expected)
+    return ratio(np.concatenate([session.run([output], batch)[0] for batch in batches]), np.concatenate(expected))
+
+
+def ratio(found: np.ndarray, truth: np.ndarray) -> float:
+    """Return how far a signal is above what was added to it, in decibels."""
     noise = np.linalg.norm(found - truth)
     return float("inf") if noise == 0 else float(20 * np.log10(np.linalg.norm(truth) / noise))
 

@@ -23,11 +23,18 @@ from maas_jupyter.errors import ExportError
 from maas_jupyter.optimization.optimizer import Family
 from maas_jupyter.optimization.original import Original
 from maas_jupyter.optimization.quantize.calibration import Reader, calibration_batches
-from maas_jupyter.optimization.quantize.graph import contents, require_float, saturates, seal_variant, toolkit
+from maas_jupyter.optimization.quantize.graph import (
+    contents,
+    require_float,
+    saturates,
+    seal_variant,
+    toolkit,
+    written,
+)
 from maas_jupyter.optimization.quantize.preprocess import prepare
-from maas_jupyter.optimization.quantize.sensitivity import most_sensitive, output_ratio
+from maas_jupyter.optimization.quantize.sensitivity import LEAST_RATIO, most_sensitive, output_ratio
 from maas_jupyter.optimization.quantize.tables import quantize_tables
-from maas_jupyter.packaging.export import save
+from maas_jupyter.packaging.export import save, weights_name
 
 if TYPE_CHECKING:
     from onnx import ModelProto
@@ -37,8 +44,6 @@ _Batches = list[dict[str, np.ndarray]]
 _LINEAR = ["MatMul", "Gemm"]
 #: Convolutions of fewer input channels are faster in float.
 _LEAST_CHANNELS = 16
-#: Decibels by which the answers must be above their change; below, more is kept in float.
-_LEAST_RATIO = 25.0
 #: Histograms are made of all activations at once, which of a model of this many bytes would not fit into memory.
 _LARGE = 20_000_000
 _FEW_BATCHES = 4
@@ -54,6 +59,7 @@ class StaticInt8:
     calibrates = True
     family: Family = "quantize"
     seconds = 6.0
+    seconds_per_megabyte = 0.25
     calibration: Literal["MinMax", "Entropy", "Percentile"] = "MinMax"
 
     def applies_to(self, original: Original) -> bool:
@@ -87,7 +93,7 @@ class StaticInt8:
             tempfile.TemporaryDirectory(prefix="maas-quantize-") as place,
         ):
             self._quantize(original, graph, batches, Path(place), folder / MODEL_FILE)
-        return seal_variant(original, folder, "int8", [MODEL_FILE])
+        return seal_variant(original, folder, "int8", written(folder / MODEL_FILE))
 
     def _quantize(self, original: Original, graph: ModelProto, batches: _Batches, place: Path, target: Path) -> None:
         import onnxruntime
@@ -107,7 +113,7 @@ class StaticInt8:
         per_channel = False
         for left in reversed(range(_ROUNDS + 2)):
             self._write(prepared, batches, wanted, target, per_channel=per_channel)
-            if not left or output_ratio(target, output, batches, expected) >= _LEAST_RATIO:
+            if not left or output_ratio(target, output, batches, expected) >= LEAST_RATIO:
                 return
             if not per_channel:
                 per_channel = True
@@ -122,6 +128,8 @@ class StaticInt8:
         import onnx
         from onnxruntime.quantization import CalibrationMethod, QuantFormat, QuantType, quantize_static
 
+        # Weights that lie beside a graph are appended to the file that is there.
+        target.with_name(weights_name(target)).unlink(missing_ok=True)
         # Histograms are printed as they are made.
         with redirect_stdout(StringIO()):
             quantize_static(
@@ -133,6 +141,7 @@ class StaticInt8:
                 nodes_to_quantize=wanted,
                 per_channel=per_channel,
                 reduce_range=saturates(),
+                use_external_data_format=len(written(prepared)) > 1,
                 activation_type=QuantType.QUInt8,
                 weight_type=QuantType.QInt8,
                 calibrate_method=CalibrationMethod[self.calibration],
@@ -150,6 +159,7 @@ class StaticInt8Entropy(StaticInt8):
     name = "static-int8-entropy"
     description = "int8, ranges by the entropy of calibration rows"
     seconds = 12.0
+    seconds_per_megabyte = 0.15
     calibration = "Entropy"
 
 
@@ -159,6 +169,7 @@ class StaticInt8Percentile(StaticInt8):
     name = "static-int8-percentile"
     description = "int8, ranges by percentiles of calibration rows"
     seconds = 12.0
+    seconds_per_megabyte = 0.15
     calibration = "Percentile"
 
 

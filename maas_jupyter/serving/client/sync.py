@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, TypeVar
 import httpx
 import numpy as np
 
+from maas_jupyter.errors import UsageError
 from maas_jupyter.schema import HistoryEntry, ModelStatus, ServerStatus
 from maas_jupyter.serving.client.aio import AsyncServingClient
 from maas_jupyter.serving.client.calls import Answer, Call, Flow, Inference, ModelMetadata, NoAnswer, Pause
@@ -76,8 +77,19 @@ class ServingClient:
         """Return the asynchronous client of the same server for the running event loop.
 
         It is closed when that loop ends, or this client is closed.
+
+        Raises
+        ------
+        UsageError
+            If no event loop runs.
         """
-        loop = asyncio.get_running_loop()
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError as error:
+            raise UsageError(
+                "The asynchronous client belongs to an event loop, and none runs here.",
+                hint="Call asynchronous() within an async function, or ask this client itself: client.predict(...)",
+            ) from error
         if loop not in self._asynchronous:
             self._drop_closed()
             client = AsyncServingClient.sharing(self._core, self._settings)

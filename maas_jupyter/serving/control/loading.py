@@ -138,6 +138,9 @@ class Loading:
         ]
         lost = await self._replicas.apply(model.served or ServedModel(name, []), others)
         model.lost = {(row.version, row.digest): f"Not every worker has it: {row.reason}" for row in lost}
+        if model.words != model.told:
+            model.told = model.words
+            log.info("model %s serves %s", name, model.words or "no version")
         if name not in self._retries and self._lacking(name):
             self._retries[name] = asyncio.create_task(self._retry(name))
 

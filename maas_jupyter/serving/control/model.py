@@ -21,15 +21,18 @@ class Model:
         Of those that were loaded the ones that some worker could not load again, and why; the others serve them.
     beside : VersionStatus or None
         A version that is being published, or could not be.
+    told : str
+        The `words` that the log said last.
     """
 
-    __slots__ = ("beside", "found", "lost", "served")
+    __slots__ = ("beside", "found", "lost", "served", "told")
 
     def __init__(self, served: ServedModel | None, beside: VersionStatus | None = None) -> None:
         self.served = served
         self.found: dict[Key, str] = {}
         self.lost: dict[Key, str] = {}
         self.beside = beside
+        self.told = ""
 
     def state(self, served: ServedVersion) -> tuple[VersionState, str]:
         """Return the state of a version that should serve, and its reason."""
@@ -39,6 +42,17 @@ class Model:
         if reason == "":
             reason = self.lost.get(key(served), "")
         return "loading" if reason is None else "failed" if reason else "ready", reason or ""
+
+    @property
+    def words(self) -> str:
+        """Which versions answer, in some worker at least, and with which shares; empty where none does."""
+        if self.served is None or not self.served.loaded:
+            return ""
+        ready = [served for served in self.served.versions if self.found.get(key(served)) == ""]
+        total = sum(served.weight for served in ready)
+        parts = [f"version {served.version} {served.weight / total:.0%}" for served in ready if served.weight]
+        shadowed = self.served.shadow in {served.version for served in ready}
+        return ", ".join([*parts, *([f"version {self.served.shadow} as shadow"] if shadowed else [])])
 
     def rows(self) -> list[VersionStatus]:
         """Return the state of every version."""

@@ -65,19 +65,15 @@ class Quarantine:
         self._free_for_slow = asyncio.Semaphore(SLOW_PROBES)
 
     def _path(self, digest: str) -> Path:
-        return self._folder / f"{digest}.json"
+        return _record_path(self._home, digest)
 
     def record(self, digest: str) -> ProbeRecord | None:
         """Return how a bundle loaded; None where that is not known for the packages that are installed now."""
-        path = self._path(digest)
         try:
-            record = schema.decode(path.read_bytes(), ProbeRecord, where=str(path))
-        except FileNotFoundError:
-            return None
+            return read_probe(self._home, digest)
         except (BundleError, OSError) as error:
             log.warning("how bundle %s loads cannot be read, so it is probed again: %s", digest[:12], error)
             return None
-        return record if record.versions == versions(record.runtime) else None
 
     async def probe(self, digest: str) -> None:
         """Load a bundle in a process of its own, and keep a record of how that went.
@@ -189,6 +185,28 @@ class Quarantine:
             raise Unavailable(
                 f"No process can be started to try the bundle in: {error}", hint="Try again when there is less load."
             ) from error
+
+
+def _record_path(home: Path, digest: str) -> Path:
+    return home / "probes" / f"{digest}.json"
+
+
+def read_probe(home: Path, digest: str) -> ProbeRecord | None:
+    """Return how a bundle loaded in a server's home; None where that is not known for the present packages.
+
+    Raises
+    ------
+    BundleError
+        If the record is broken.
+    OSError
+        If it cannot be read.
+    """
+    path = _record_path(home, digest)
+    try:
+        record = schema.decode(path.read_bytes(), ProbeRecord, where=str(path))
+    except FileNotFoundError:
+        return None
+    return record if record.versions == versions(record.runtime) else None
 
 
 def _verdict(status: int, output: bytes) -> ProbeRecord:

@@ -19,7 +19,7 @@ from typing import NamedTuple, Protocol
 from maas_jupyter.errors import Unavailable, UsageError
 from maas_jupyter.serving.environment import child_environment
 from maas_jupyter.serving.options import ServerOptions
-from maas_jupyter.serving.record import last_port, lock_path, make_home, read_record, record_path
+from maas_jupyter.serving.record import OTHER_HOME, last_port, lock_path, make_home, read_record, record_path
 
 #: Connections that may wait until a worker accepts them.
 BACKLOG = 2048
@@ -52,15 +52,17 @@ def hold(home: Path) -> int:
     AlreadyRuns
         If another server holds it.
     Unavailable
-        If the lock's file cannot be opened.
+        If the home cannot be one.
     """
     path = lock_path(home)
+    make_home(home)
     try:
-        make_home(home)
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
     except OSError as error:
         raise Unavailable(
-            f"The lock {path} cannot be opened: {error.strerror or error}.", hint="Choose another folder: --home FOLDER"
+            f"The server's folder {home} cannot be used: its lock {path.name} cannot be opened: "
+            f"{error.strerror or error}.",
+            hint=OTHER_HOME,
         ) from error
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
