@@ -107,6 +107,7 @@ def compared(
     methods: Callable[[], list[Optimizer]],
     *,
     combine: bool = False,
+    named: bool = False,
 ) -> Comparison:
     """Search, keep the comparison, and register the winner.
 
@@ -120,6 +121,8 @@ def compared(
         Gives the optimizers, in the order in which they are tried.
     combine : bool
         Whether what was trained smaller is quantized too.
+    named : bool
+        Whether just these methods were asked for.
 
     Raises
     ------
@@ -140,7 +143,7 @@ def compared(
         limits = limits_of(bundle.manifest.task, asked.max_drop, asked.goals)
         folder = Path(scratch) / "candidates"
         folder.mkdir()
-        search = Search(original, limits, asked.gates, folder, asked.budget)
+        search = Search(original, limits, asked.gates, folder, asked.budget, named)
         optimizers = methods()
         comparison, winner = search.run(optimizers, combine=combine)
         calibrated = {each.name for each in optimizers if getattr(each, "calibrates", False)}

@@ -199,4 +199,4 @@ def _of_run(verb: str, model: Any, asked: Asked, methods: list[Optimizer]) -> Co
             hint=f"Name the run that trained it: run = %maas train ... --name MODEL, then %maas {verb} run --data val",
         )
     registry = open_registry()
-    return compared(verb, model, to_version(model, registry), registry, asked, lambda: methods)
+    return compared(verb, model, to_version(model, registry), registry, asked, lambda: methods, named=True)

@@ -66,7 +66,15 @@ def quantize(
     if version.precision != "fp32":
         origin = f"Quantize {version.parent}, which it was made from." if version.parent else "Name one in fp32."
         raise InvalidInput(f"{version.reference} is {version.precision} already.", hint=origin)
-    return compared("quantize", model, version, registry, asked, lambda: find_optimizers({"quantize"}, _chosen(method)))
+    return compared(
+        "quantize",
+        model,
+        version,
+        registry,
+        asked,
+        lambda: find_optimizers({"quantize"}, _chosen(method)),
+        named=bool(method),
+    )
 
 
 @documented
@@ -126,7 +134,14 @@ def optimize(
     families = {"quantize", "prune", "distil", "other"}
     version = to_version(model, registry)
     return compared(
-        "optimize", model, version, registry, asked, lambda: find_optimizers(families, _chosen(method)), combine=True
+        "optimize",
+        model,
+        version,
+        registry,
+        asked,
+        lambda: find_optimizers(families, _chosen(method)),
+        combine=True,
+        named=bool(method),
     )
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import socket
 import subprocess
 import sys
@@ -107,7 +109,9 @@ def running(command: list[str | Path], port: int, folder: Path, body: str) -> It
     """Run a server until it answers an inference request; gives its URL."""
     url = f"http://127.0.0.1:{port}"
     with (folder / "log").open("wb") as log:
-        process = subprocess.Popen([str(word) for word in command], cwd=folder, stdout=log, stderr=log)
+        process = subprocess.Popen(
+            [str(word) for word in command], cwd=folder, stdout=log, stderr=log, start_new_session=True
+        )
     try:
         deadline = time.monotonic() + 60
         while True:
@@ -121,7 +125,8 @@ def running(command: list[str | Path], port: int, folder: Path, body: str) -> It
             time.sleep(0.1)
         yield url
     finally:
-        process.terminate()
+        # All of them: LitServe's workers outlive it.
+        os.killpg(process.pid, signal.SIGTERM)
         process.wait()
 
 

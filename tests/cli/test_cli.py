@@ -69,7 +69,7 @@ def test_verbs_that_need_a_notebook_are_not_offered(maas):
         (["connect", "gpu", "https://gpu-box", "--token-env", "NOT_SET"], 2, "--token-env", "In a cell: import os"),
         (["serve", "--workers", "0"], 2, "--workers 0 cannot be", "Give a greater one"),
         (["serve", "--host", "192.0.2.1"], 2, "no address 192.0.2.1", "Use --host 0.0.0.0"),
-        (["serve", "--home", "/dev/null/home"], 1, "cannot be opened", "Choose another folder: --home"),
+        (["serve", "--home", "/dev/null/home"], 1, "in the place of a file", "Choose another folder: --home"),
         (["serve", "--port", "much"], 2, "'much' is not a valid integer", "See maas serve --help"),
     ],
 )

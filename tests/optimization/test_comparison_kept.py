@@ -60,7 +60,7 @@ def registered(name):
             "%%maas quantize line/1 --method Smaller --max-drop=1\ndata = (X, y)\n",
         ),
         (
-            "namesake",
+            "shadowed",
             "%maas optimize --data line 'line'  --method Smaller --max-drop 1",
             "%maas optimize --data line line/1  --method Smaller --max-drop 1",
         ),

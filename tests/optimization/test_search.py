@@ -71,13 +71,13 @@ def bundle(tmp_path_factory):
 def search(bundle, tmp_path):
     """Return a function that searches."""
 
-    def search(*methods, rows=None, max_drop=1.0, goals=(), gates=(), budget=None, of=bundle, **options):
+    def search(*methods, rows=None, max_drop=1.0, goals=(), gates=(), budget=None, of=bundle, named=False, **options):
         source = as_source(rows or digits(), name="data")
         original = Original("wide/1", of, source, source, None, 1, lambda words: None)
         limits = limits_of(of.manifest.task, max_drop, [parse_goal(goal) for goal in goals])
         folder = tmp_path / "candidates"
-        folder.mkdir()
-        return Search(original, limits, [parse_gate(gate) for gate in gates], folder, budget).run(
+        folder.mkdir(exist_ok=True)
+        return Search(original, limits, [parse_gate(gate) for gate in gates], folder, budget, named).run(
             list(methods), **options
         )
 
@@ -103,6 +103,37 @@ def test_a_method_that_fails_in_its_own_way_is_shown_as_failed_and_the_others_go
     assert (rows["b"].verdict, rows["b"].reason) == ("failed", "ValueError: no such axis")
     assert rows["c"].verdict == "failed"
     assert winner is not None
+
+
+def test_a_method_that_was_asked_for_and_does_not_apply_says_why(search):
+    class Elsewhere(Method):
+        def applies_to(self, original):
+            return False
+
+        def run(self, original, folder):
+            raise InvalidInput("A Sequential has no layers to choose from.")
+
+    comparison, _ = search(Elsewhere())
+    assert len(comparison.candidates) == 1
+    comparison, _ = search(Elsewhere(), named=True)
+    _, row = comparison.candidates
+    assert (row.verdict, row.reason) == ("failed", "A Sequential has no layers to choose from.")
+
+
+def test_a_machine_that_stalls_for_a_moment_condemns_no_candidate(search, monkeypatch):
+    from maas_jupyter.optimization.measure import Stand
+
+    time_of, calls = Stand.time, []
+
+    def stalling(stand, rows, seconds):
+        calls.append(rows)
+        # The original's two trials come first; the next one is the candidate's.
+        return time_of(stand, rows, seconds) * (1000 if len(calls) in (3, 4) else 1)
+
+    monkeypatch.setattr(Stand, "time", stalling)
+    comparison, _ = search(Method())
+    assert "not timed further" not in comparison.candidates[1].reason
+    assert comparison.candidates[1].measured.speed is not None
 
 
 def test_methods_of_one_name_are_told_apart_and_the_right_one_is_the_winner(search):
