@@ -377,7 +377,7 @@ def test_a_body_over_the_limit_is_413_and_its_connection_goes_on(connect):
     for _ in range(2):
         connection.sendall(request(body=b" " * 150_000))
         status, _, body, _ = answer(connection)
-        assert (status, "100000" in json.loads(body)["error"]) == (413, True)
+        assert (status, "100,000" in json.loads(body)["error"]) == (413, True)
         connection.sendall(request())
         assert answer(connection)[0] == 200
 

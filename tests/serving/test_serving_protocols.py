@@ -298,7 +298,7 @@ def test_unknown_routes_and_methods_are_json_too(client):
 def test_a_body_over_the_limit(client, digits):
     answer = client.post("/v2/models/digits/infer", content=b" " * 100_001)
     assert answer.status_code == 413
-    assert "100000" in answer.json()["error"]
+    assert "100,000" in answer.json()["error"]
 
     def chunks():
         for _ in range(11):

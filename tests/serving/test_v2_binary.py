@@ -318,7 +318,7 @@ def test_the_limit_is_of_what_comes_out_of_a_compressed_body(rest, path):
     headers = {"Content-Encoding": "gzip", "Content-Type": "application/json"}
     answer = rest.http.post(path, content=gzip.compress(b" " * (BODY_BYTES * 50)), headers=headers)
     assert answer.status_code == 413
-    assert str(BODY_BYTES) in answer.text
+    assert f"{BODY_BYTES:,}" in answer.text
 
 
 def test_an_encoding_that_is_unknown_here(rest):
