@@ -50,6 +50,8 @@ _VERBS = (
     "train",
     "tune",
     "unpublish",
+    "unwatch",
+    "watch",
 )
 _NOUNS = {
     "Comparison": "maas_jupyter.optimization",

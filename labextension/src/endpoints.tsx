@@ -1,7 +1,13 @@
+import { addIcon } from '@jupyterlab/ui-components';
 import React, { useContext } from 'react';
 
+import { WATCH_ENDPOINT } from './attach/commands';
+import { OPEN_DASHBOARD } from './dashboard/open';
+import { ExecuteContext } from './execute';
+import { dashboardIcon } from './icon';
 import { LocaleContext } from './locale';
-import type { EndpointRow, EndpointState, ShadowCounts, TrafficRow, VersionState } from './schema';
+import type { WatchedEndpoint } from './model';
+import type { EndpointState, Sample, ShadowCounts, TrafficRow, VersionState } from './schema';
 import { Empty, Section, Skeleton } from './section';
 import { Sparkline } from './sparkline';
 
@@ -9,10 +15,10 @@ import { Sparkline } from './sparkline';
 const UNKNOWN = '*';
 
 /** The section of endpoints; null rows mean that none have come yet. */
-export function EndpointsSection({ rows }: { readonly rows: readonly EndpointRow[] | null }): React.ReactElement {
+export function EndpointsSection({ rows }: { readonly rows: readonly WatchedEndpoint[] | null }): React.ReactElement {
   const { trans } = useContext(LocaleContext);
   return (
-    <Section name="endpoints" title={trans.__('Endpoints')} count={rows?.length ?? null}>
+    <Section name="endpoints" title={trans.__('Endpoints')} count={rows?.length ?? null} actions={<WatchButton />}>
       {rows === null && <Skeleton label={trans.__('Loading endpoints')} />}
       {rows?.length === 0 && <Empty text={trans.__('No endpoints yet. Publish a model:')} code="%maas publish NAME" />}
       {rows !== null && rows.length > 0 && (
@@ -26,82 +32,183 @@ export function EndpointsSection({ rows }: { readonly rows: readonly EndpointRow
   );
 }
 
-function Endpoint({ row }: { readonly row: EndpointRow }): React.ReactElement {
+function WatchButton(): React.ReactElement | null {
+  const { trans } = useContext(LocaleContext);
+  const execute = useContext(ExecuteContext);
+  const label = trans.__('Watch an endpoint that was not started here');
+  return execute === null ? null : (
+    <button type="button" className="maas-watch" aria-label={label} title={label} onClick={() => execute(WATCH_ENDPOINT, {})}>
+      <addIcon.react tag="span" />
+    </button>
+  );
+}
+
+function Endpoint({ row }: { readonly row: WatchedEndpoint }): React.ReactElement {
   const { trans, format } = useContext(LocaleContext);
+  const execute = useContext(ExecuteContext);
   const unknown = row.name === UNKNOWN;
+  const open = unknown ? undefined : () => execute?.(OPEN_DASHBOARD, { target: row.target, name: row.name });
   return (
-    <li className="maas-endpoint" data-endpoint={row.name} data-target={row.target} data-state={row.state}>
+    <li
+      className="maas-endpoint"
+      data-endpoint={row.name}
+      data-target={row.target}
+      data-state={row.state}
+      data-kind={row.kind || undefined}
+      onDoubleClick={open}
+    >
       <div className="maas-row">
         <h3 className="maas-name" title={unknown ? row.url : `${row.name}\n${row.url}`}>
           {unknown ? row.target : row.name}
         </h3>
         {!unknown && <span className="maas-target">{row.target}</span>}
+        {row.kind !== '' && (
+          <span className="maas-kind" title={trans.__('What serves it; it was not started here')}>
+            {row.kind}
+          </span>
+        )}
         <StateBadge state={row.state} />
+        {execute !== null && open !== undefined && (
+          <button
+            type="button"
+            className="maas-open-dashboard"
+            aria-label={trans.__("Open the dashboard of '%1' on '%2'", row.name, row.target)}
+            title={trans.__('Open Dashboard')}
+            onClick={open}
+          >
+            <dashboardIcon.react tag="span" />
+          </button>
+        )}
       </div>
-      {row.state !== 'ready' && row.reason !== '' && <p className="maas-reason">{row.reason}</p>}
-      {row.traffic.length > 0 && <Traffic rows={row.traffic} />}
-      {(row.state === 'ready' || row.latest !== null) && <Measurements row={row} />}
+      {(row.state !== 'ready' || unknown) && row.reason !== '' && <p className="maas-reason">{row.reason}</p>}
+      {row.traffic.length > 0 && <Traffic rows={row.traffic} latest={row.latest} />}
+      {!unknown && (row.state === 'ready' || row.latest !== null) && <Measurements row={row} />}
       {!unknown && (
         <p className="maas-totals">
           <span data-stat="requests_total" data-value={row.requests_total}>
             {trans._n('%2 request', '%2 requests', row.requests_total, format.count(row.requests_total))}
           </span>
-          {' · '}
-          <span data-stat="errors_total" data-value={row.errors_total}>
-            {trans._n('%2 error', '%2 errors', row.errors_total, format.count(row.errors_total))}
-          </span>
+          {tells(row, 'errors_per_second') && (
+            <>
+              {' · '}
+              <span data-stat="errors_total" data-value={row.errors_total}>
+                {trans._n('%2 error', '%2 errors', row.errors_total, format.count(row.errors_total))}
+              </span>
+            </>
+          )}
         </p>
       )}
     </li>
   );
 }
 
-function Measurements({ row }: { readonly row: EndpointRow }): React.ReactElement {
+function Measurements({ row }: { readonly row: WatchedEndpoint }): React.ReactElement {
   const { trans, format } = useContext(LocaleContext);
-  const { latest } = row;
-  const rate = format.rate(latest?.requests_per_second ?? null);
+  const rate = format.rate(row.latest?.requests_per_second ?? null);
   return (
     <>
       <Sparkline
         points={row.samples.map(sample => ({ time: sample.time, value: sample.requests_per_second }))}
         label={trans.__('Requests per second over five minutes, now %1', rate)}
       />
-      <dl className="maas-stats">
-        <Stat name="requests_per_second" label={trans.__('req/s')} value={rate} title={trans.__('Requests per second')} />
-        <Stat
-          name="p50_ms"
-          label={trans.__('p50')}
-          value={format.latency(latest?.p50_ms ?? null)}
-          title={trans.__('Median latency')}
-        />
-        <Stat
-          name="p95_ms"
-          label={trans.__('p95')}
-          value={format.latency(latest?.p95_ms ?? null)}
-          title={trans.__('95 % of the requests are faster')}
-        />
-        <Stat
-          name="errors_per_second"
-          label={trans.__('errors/s')}
-          value={format.rate(latest?.errors_per_second ?? null)}
-          title={trans.__('Errors per second')}
-          unwell={latest !== null && latest.errors_per_second > 0}
-        />
-      </dl>
+      <Stats row={row} />
     </>
   );
 }
 
+/** The newest sample in numbers, dashes where there is none. */
+export function Stats({ row }: { readonly row: WatchedEndpoint }): React.ReactElement {
+  const { trans, format } = useContext(LocaleContext);
+  const { latest } = row;
+  const rate = format.rate(latest?.requests_per_second ?? null);
+  return (
+    <dl className="maas-stats">
+      <Stat
+        row={row}
+        name="requests_per_second"
+        label={trans.__('req/s')}
+        value={rate}
+        title={trans.__('Requests per second')}
+      />
+      {!tells(row, 'p50_ms') && (
+        <Stat
+          row={row}
+          name="mean_ms"
+          label={trans.__('mean')}
+          value={format.latency(latest?.mean_ms ?? null)}
+          title={trans.__('Mean latency; this server does not tell how it is spread')}
+        />
+      )}
+      <Stat
+        row={row}
+        name="p50_ms"
+        label={trans.__('p50')}
+        value={format.latency(latest?.p50_ms ?? null)}
+        title={trans.__('Median latency')}
+      />
+      <Stat
+        row={row}
+        name="p95_ms"
+        label={trans.__('p95')}
+        value={format.latency(latest?.p95_ms ?? null)}
+        title={trans.__('95 % of the requests are faster')}
+      />
+      <Stat
+        row={row}
+        name="p99_ms"
+        label={trans.__('p99')}
+        value={format.latency(latest?.p99_ms ?? null)}
+        title={trans.__('99 % of the requests are faster')}
+      />
+      <Stat
+        row={row}
+        name="errors_per_second"
+        label={trans.__('errors/s')}
+        value={format.rate(latest?.errors_per_second ?? null)}
+        title={trans.__('Errors per second')}
+        unwell={latest !== null && latest.errors_per_second > 0}
+      />
+      <Stat
+        row={row}
+        name="waiting"
+        label={trans.__('queue')}
+        value={latest === null ? format.rate(null) : format.count(latest.waiting)}
+        title={trans.__('Requests that wait for their batch')}
+      />
+      <Stat
+        row={row}
+        name="batch_rows"
+        label={trans.__('batch')}
+        value={format.rate(latest?.batch_rows ?? null)}
+        title={trans.__('Rows that the model is run on at once, on average')}
+      />
+      <Stat
+        row={row}
+        name="memory"
+        label={trans.__('memory')}
+        value={format.size(latest?.memory ?? null)}
+        title={trans.__('Memory of the server, which other endpoints may share')}
+      />
+    </dl>
+  );
+}
+
+/** Whether an endpoint's server tells of a field of its samples. */
+function tells(row: WatchedEndpoint, field: keyof Sample): boolean {
+  return !row.untold.includes(field);
+}
+
 interface StatProps {
-  readonly name: string;
+  readonly row: WatchedEndpoint;
+  readonly name: keyof Sample;
   readonly label: string;
   readonly value: string;
   readonly title: string;
   readonly unwell?: boolean;
 }
 
-function Stat({ name, label, value, title, unwell = false }: StatProps): React.ReactElement {
-  return (
+function Stat({ row, name, label, value, title, unwell = false }: StatProps): React.ReactElement | null {
+  return !tells(row, name) ? null : (
     <div className={unwell ? 'maas-stat maas-mod-unwell' : 'maas-stat'} data-stat={name}>
       <dt title={title}>{label}</dt>
       <dd>{value}</dd>
@@ -109,7 +216,12 @@ function Stat({ name, label, value, title, unwell = false }: StatProps): React.R
   );
 }
 
-function Traffic({ rows }: { readonly rows: readonly TrafficRow[] }): React.ReactElement {
+export interface TrafficProps {
+  readonly rows: readonly TrafficRow[];
+  readonly latest: Sample | null;
+}
+
+export function Traffic({ rows, latest }: TrafficProps): React.ReactElement {
   const { trans, format } = useContext(LocaleContext);
   const states = useStateNames();
   const sum = rows.reduce((total, row) => total + row.weight, 0);
@@ -120,10 +232,10 @@ function Traffic({ rows }: { readonly rows: readonly TrafficRow[] }): React.Reac
           <b>v{row.version}</b>{' '}
           {row.shadow === null ? format.share(sum > 0 ? row.weight / sum : 0) : <Shadow counts={row.shadow} />}
           {/* One version's rate is the endpoint's. */}
-          {row.shadow === null && row.requests_per_second !== null && rows.length > 1 && (
+          {row.shadow === null && latest !== null && rows.length > 1 && (
             <span className="maas-share-rate" data-stat="version_requests_per_second">
               {' '}
-              {trans.__('%1 req/s', format.rate(row.requests_per_second))}
+              {trans.__('%1 req/s', format.rate(latest.versions[row.version] ?? 0))}
             </span>
           )}
           {row.state !== 'ready' && <em> {states[row.state]}</em>}
@@ -158,7 +270,7 @@ function Shadow({ counts }: { readonly counts: ShadowCounts }): React.ReactEleme
   );
 }
 
-function StateBadge({ state }: { readonly state: EndpointState }): React.ReactElement {
+export function StateBadge({ state }: { readonly state: EndpointState }): React.ReactElement {
   const states = useStateNames();
   return (
     <span className="maas-state" data-state={state}>

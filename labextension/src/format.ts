@@ -8,10 +8,13 @@ export class Format {
     this.tenths = number({ maximumFractionDigits: 1 });
     this.hundredths = number({ maximumFractionDigits: 2 });
     this.significant = number({ maximumSignificantDigits: 4 });
+    this.signed = number({ maximumSignificantDigits: 2, signDisplay: 'always' });
     this.percent = number({ style: 'percent', maximumFractionDigits: 1 });
     this.spans = SPANS.map(([unit, length]) => [number({ style: 'unit', unit, unitDisplay: 'narrow' }), length]);
     this.relative = new Intl.RelativeTimeFormat(locale, { numeric: 'always', style: 'narrow' });
     this.absolute = new Intl.DateTimeFormat(locale, { dateStyle: 'medium', timeStyle: 'medium' });
+    this.minutes = new Intl.DateTimeFormat(locale, { timeStyle: 'short' });
+    this.seconds = new Intl.DateTimeFormat(locale, { timeStyle: 'medium' });
   }
 
   count(value: number): string {
@@ -56,8 +59,18 @@ export class Format {
     return `${unit === 0 ? this.count(scaled) : this.threeDigits(scaled)} ${BYTE_UNITS[unit]}`;
   }
 
+  /** Bytes; a dash where nothing was measured. */
+  size(value: number | null): string {
+    return value === null ? NOTHING : this.bytes(value);
+  }
+
   metric(value: number): string {
     return this.significant.format(value);
+  }
+
+  /** A difference with its sign. */
+  change(value: number): string {
+    return this.signed.format(value);
   }
 
   /** @param share - From 0 to 1. */
@@ -81,6 +94,11 @@ export class Format {
     return this.absolute.format(time * 1000);
   }
 
+  /** The time of day. @param time - Epoch seconds. */
+  clock(time: number, withSeconds: boolean): string {
+    return (withSeconds ? this.seconds : this.minutes).format(time * 1000);
+  }
+
   private threeDigits(value: number): string {
     if (value >= 99.95) {
       return this.integer.format(value);
@@ -92,10 +110,13 @@ export class Format {
   private readonly tenths: Intl.NumberFormat;
   private readonly hundredths: Intl.NumberFormat;
   private readonly significant: Intl.NumberFormat;
+  private readonly signed: Intl.NumberFormat;
   private readonly percent: Intl.NumberFormat;
   private readonly spans: readonly (readonly [Intl.NumberFormat, number])[];
   private readonly relative: Intl.RelativeTimeFormat;
   private readonly absolute: Intl.DateTimeFormat;
+  private readonly minutes: Intl.DateTimeFormat;
+  private readonly seconds: Intl.DateTimeFormat;
 }
 
 const NOTHING = '–';

@@ -12,3 +12,13 @@ const SVG = `<svg xmlns="http://www.w3.org/2000/svg" width="16" viewBox="0 0 24 
 </svg>`;
 
 export const maasIcon = new LabIcon({ name: 'maas-jupyter:maas', svgstr: SVG });
+
+/** A line between two axes. */
+const DASHBOARD_SVG = `<svg xmlns="http://www.w3.org/2000/svg" width="16" viewBox="0 0 24 24">
+  <g class="jp-icon3" fill="#616161">
+    <path d="M3 3h2v16h16v2H3z"/>
+    <path d="m7 15.6 4-5.2 3.6 3 5-7 1.6 1.2-6.2 8.7-3.7-3.1L8.6 17z"/>
+  </g>
+</svg>`;
+
+export const dashboardIcon = new LabIcon({ name: 'maas-jupyter:dashboard', svgstr: DASHBOARD_SVG });

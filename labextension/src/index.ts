@@ -1,39 +1,25 @@
-import { ILayoutRestorer, type JupyterFrontEnd, type JupyterFrontEndPlugin } from '@jupyterlab/application';
-import { ICommandPalette } from '@jupyterlab/apputils';
+import type { JupyterFrontEnd, JupyterFrontEndPlugin } from '@jupyterlab/application';
 import { ITranslator, nullTranslator } from '@jupyterlab/translation';
 
-import { maasIcon } from './icon';
+import { attachPlugin } from './attach/attachPlugin';
+import { dashboardPlugin } from './dashboard/dashboardPlugin';
+import { Locale } from './locale';
 import { MaasModel } from './model';
-import { MaasPanel } from './panel';
+import { panelPlugin } from './panelPlugin';
+import { IMaas } from './tokens';
 
-const SHOW_PANEL = 'maas:show-panel';
-
-const panel: JupyterFrontEndPlugin<void> = {
-  id: 'maas-jupyter:panel',
-  description: 'A side panel with the models of the registry, the runs that train them and the endpoints that serve them, live.',
+const model: JupyterFrontEndPlugin<IMaas> = {
+  id: 'maas-jupyter:model',
+  description: 'Asks the server for models, runs and endpoints, while somebody looks.',
   autoStart: true,
-  optional: [ITranslator, ICommandPalette, ILayoutRestorer],
-  activate: (
-    app: JupyterFrontEnd,
-    translator: ITranslator | null,
-    palette: ICommandPalette | null,
-    restorer: ILayoutRestorer | null
-  ) => {
-    const trans = (translator ?? nullTranslator).load('maas-jupyter');
-    const widget = new MaasPanel(new MaasModel(app.serviceManager.serverSettings), translator ?? nullTranslator);
-    app.shell.add(widget, 'left', { rank: 500 });
-    restorer?.add(widget, widget.id);
-
-    app.commands.addCommand(SHOW_PANEL, {
-      label: trans.__('Show MaaS panel'),
-      caption: trans.__('Show the models, runs and endpoints'),
-      icon: maasIcon,
-      execute: () => app.shell.activateById(widget.id)
-    });
-    palette?.addItem({ command: SHOW_PANEL, category: trans.__('MaaS') });
-  }
+  provides: IMaas,
+  optional: [ITranslator],
+  activate: (app: JupyterFrontEnd, translator: ITranslator | null): IMaas => ({
+    model: new MaasModel(app.serviceManager.serverSettings),
+    locale: new Locale(translator ?? nullTranslator)
+  })
 };
 
-const plugins: JupyterFrontEndPlugin<void>[] = [panel];
+const plugins: JupyterFrontEndPlugin<unknown>[] = [model, panelPlugin, dashboardPlugin, attachPlugin];
 
 export default plugins;

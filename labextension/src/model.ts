@@ -4,7 +4,16 @@ import { DisposableDelegate, type IDisposable } from '@lumino/disposable';
 import { type IPoll, Poll } from '@lumino/polling';
 import { type ISignal, Signal } from '@lumino/signaling';
 
-import type { EndpointRow, ModelRow, RunRow, Sample, Snapshot } from './schema';
+import {
+  SAMPLE_FIELDS,
+  type EndpointRow,
+  type ModelPage,
+  type ModelVersions,
+  type RunRow,
+  type Sample,
+  type SampleValues,
+  type Snapshot
+} from './schema';
 
 /** Milliseconds between two snapshots, and the longest wait after failures. */
 export const INTERVAL = 2_000;
@@ -33,12 +42,45 @@ export class RequestError extends Error {
   }
 }
 
+/** An endpoint with its past. */
+export interface WatchedEndpoint extends EndpointRow {
+  /** Oldest first, five minutes at most. */
+  readonly samples: readonly Sample[];
+  /** The newest sample while the endpoint answers; null before the first one, and once it does not. */
+  readonly latest: Sample | null;
+}
+
+/** An endpoint that is to be watched and was not started here; empty words mean what is usual. */
+export interface WantedEndpoint {
+  readonly url: string;
+  readonly name: string;
+  readonly metrics: string;
+  readonly token_env: string;
+  readonly insecure: boolean;
+}
+
+/** What was recognised. */
+export interface AttachedServer {
+  readonly name: string;
+  readonly url: string;
+  readonly kind: string;
+}
+
+/** What is asked of the list of models. */
+export interface ModelQuery {
+  readonly search: string;
+  readonly sort: 'updated' | 'name' | 'metric' | 'size' | 'versions' | 'task';
+  readonly order: 'asc' | 'desc';
+}
+
 /** What the views draw. A new object at every change; parts that did not change keep their identity. */
 export interface MaasState {
-  /** Null until the registry has answered for the first time. */
-  readonly models: readonly ModelRow[] | null;
-  /** Null until the first snapshot; each row's `samples` are the merged series, oldest first. */
-  readonly endpoints: readonly EndpointRow[] | null;
+  /** How many models there are; null until the registry has answered for the first time. */
+  readonly models: number | null;
+  /** Another number whenever a model changed. */
+  readonly modelsNumber: number;
+  /** Null until the first snapshot. */
+  readonly endpoints: readonly WatchedEndpoint[] | null;
   /** Null until the folder of runs was read for the first time. */
   readonly runs: readonly RunRow[] | null;
   readonly registryError: string | null;
@@ -52,6 +94,7 @@ export interface MaasState {
 /** The state before the first answer. */
 export const NOTHING_YET: MaasState = {
   models: null,
+  modelsNumber: 0,
   endpoints: null,
   runs: null,
   registryError: null,
@@ -116,6 +159,59 @@ export class MaasModel implements IDisposable {
     void this.poll.refresh();
   }
 
+  /**
+   * Watch an endpoint that was not started here; resolved once it is recognised.
+   *
+   * @throws RequestError
+   */
+  async attachEndpoint(wanted: WantedEndpoint): Promise<AttachedServer> {
+    const response = await this.ask('attached', { method: 'POST', body: JSON.stringify(wanted) });
+    void this.poll.refresh();
+    return (await response.json()) as AttachedServer;
+  }
+
+  /**
+   * Watch such an endpoint no longer.
+   *
+   * @throws RequestError
+   */
+  async detachEndpoint(name: string): Promise<void> {
+    await this.ask(URLExt.join('attached', encodeURIComponent(name)), { method: 'DELETE' });
+    void this.poll.refresh();
+  }
+
+  /**
+   * A page of the list of models.
+   *
+   * @throws RequestError
+   */
+  async modelPage(query: ModelQuery, offset: number, limit: number): Promise<ModelPage> {
+    const words = { ...query, offset: String(offset), limit: String(limit) };
+    const response = await this.ask(`models${URLExt.objectToQueryString(words)}`);
+    return (await response.json()) as ModelPage;
+  }
+
+  /**
+   * All versions of a model, newest first.
+   *
+   * @throws RequestError
+   */
+  async modelVersions(name: string): Promise<ModelVersions> {
+    const response = await this.ask(URLExt.join('models', encodeURIComponent(name)));
+    return (await response.json()) as ModelVersions;
+  }
+
+  /**
+   * An endpoint's past, oldest first.
+   *
+   * @throws RequestError
+   */
+  async pastSamples(target: string, name: string, seconds: number): Promise<readonly Sample[]> {
+    const route = URLExt.join('endpoints', encodeURIComponent(target), encodeURIComponent(name), 'samples');
+    const response = await this.ask(`${route}${URLExt.objectToQueryString({ seconds: String(seconds) })}`);
+    return ((await response.json()) as readonly SampleValues[]).map(sampleOf);
+  }
+
   dispose(): void {
     this.poll.dispose();
     Signal.clearData(this);
@@ -160,12 +256,16 @@ export class MaasModel implements IDisposable {
   private merge(snapshot: Snapshot): void {
     const before = new Map(this._state.endpoints?.map(row => [keyOf(row), row.samples]));
     this.cursor = snapshot.cursor;
+    const rows = snapshot.endpoints ?? this._state.endpoints ?? [];
     this.setState({
-      models: snapshot.models ?? this._state.models,
-      endpoints: snapshot.endpoints.map(row => ({
-        ...row,
-        samples: appended(before.get(keyOf(row)) ?? [], row.samples)
-      })),
+      models: snapshot.models,
+      modelsNumber: snapshot.models_number,
+      endpoints: rows.map(row => {
+        const key = keyOf(row);
+        const samples = appended(before.get(key) ?? [], (snapshot.samples[key] ?? []).map(sampleOf));
+        const answers = row.state !== 'unavailable' && row.state !== 'stopped';
+        return { ...row, samples, latest: (answers && samples[samples.length - 1]) || null };
+      }),
       runs: snapshot.runs ?? this._state.runs,
       registryError: snapshot.registry_error,
       runsError: snapshot.runs_error,
@@ -194,11 +294,15 @@ async function wordsOf(response: Response): Promise<string> {
 
 /** A proxy may answer with its own page or its own JSON; what our server sends is not checked further. */
 function isSnapshot(answer: unknown): answer is Snapshot {
-  return typeof answer === 'object' && answer !== null && 'cursor' in answer && 'endpoints' in answer;
+  return typeof answer === 'object' && answer !== null && 'cursor' in answer && 'samples' in answer;
 }
 
 function keyOf(row: EndpointRow): string {
   return `${row.target}/${row.name}`;
+}
+
+function sampleOf(values: SampleValues): Sample {
+  return Object.fromEntries(SAMPLE_FIELDS.map((field, place) => [field, values[place]])) as unknown as Sample;
 }
 
 function kindOf(status: number): ProblemKind {

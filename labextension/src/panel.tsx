@@ -5,34 +5,36 @@
  *
  * - `#maas-panel`, and in it `.maas-panel[data-status]`: `loading`, `live` or `unreachable`.
  * - `[data-section="endpoints"]`, `[data-section="runs"]`, `[data-section="models"]`.
- * - `[data-endpoint="digits"]` with `data-target` and `data-state`; in it `[data-stat]`, named as the fields of
+ * - `[data-endpoint="digits"]` with `data-target` and `data-state`, and `data-kind` where it was not started here; in it `[data-stat]`, named as the fields of
  *   `Sample` and `EndpointRow`, where the totals carry the bare number as `data-value`; `.maas-share[data-version]`, and in a
  *   shadow's `[data-compared][data-disagreed]`.
  * - `[data-run="RUN_ID"][data-status]`; in one under way `[role="progressbar"]` and `.maas-stop`.
- * - `[data-model="digits"]`; its button unfolds `[data-version="2"]`, in which `[data-alias="champion"]`.
+ * - `[data-section="models"] input[type="search"]`, `[data-model="digits"]` of those that can be seen; its button unfolds `[data-version="2"]`, in which `[data-alias="champion"]`.
  * - `[data-notice="server"]` (the server does not answer), `[data-notice="registry"]` and `[data-notice="runs"]`.
  */
-import type { ITranslator } from '@jupyterlab/translation';
 import { ReactWidget, UseSignal } from '@jupyterlab/ui-components';
 import type { IDisposable } from '@lumino/disposable';
 import type { Message } from '@lumino/messaging';
 import React, { useContext, useEffect, useState } from 'react';
 
 import { EndpointsSection } from './endpoints';
+import { type Execute, ExecuteContext } from './execute';
 import { maasIcon } from './icon';
-import { Locale, LocaleContext } from './locale';
+import { type Locale, LocaleContext } from './locale';
 import type { MaasModel, MaasState, ProblemKind } from './model';
 import { ModelsSection } from './models';
+import { ModelPages } from './pages';
 import { RunsSection } from './runs';
+import type { ModelVersions } from './schema';
 
 /** The widget in the side bar: watches the model while it can be seen. */
 export class MaasPanel extends ReactWidget {
   constructor(
     private readonly model: MaasModel,
-    translator: ITranslator
+    private readonly locale: Locale,
+    private readonly execute: Execute | null = null
   ) {
     super();
-    this.locale = new Locale(translator);
     this.id = 'maas-panel';
     this.title.icon = maasIcon;
     this.title.caption = this.locale.trans.__('MaaS: models, runs and endpoints');
@@ -43,15 +45,19 @@ export class MaasPanel extends ReactWidget {
   protected override render(): React.ReactElement {
     return (
       <LocaleContext.Provider value={this.locale}>
-        <UseSignal signal={this.model.changed}>
-          {() => (
-            <PanelView
-              state={this.model.state}
-              onRetry={() => this.model.retry()}
-              onStop={runId => this.model.stopRun(runId)}
-            />
-          )}
-        </UseSignal>
+        <ExecuteContext.Provider value={this.execute}>
+          <UseSignal signal={this.model.changed}>
+            {() => (
+              <PanelView
+                state={this.model.state}
+                onRetry={() => this.model.retry()}
+                onStop={runId => this.model.stopRun(runId)}
+                pages={this.pages}
+                versionsOf={this.versionsOf}
+              />
+            )}
+          </UseSignal>
+        </ExecuteContext.Provider>
       </LocaleContext.Provider>
     );
   }
@@ -85,7 +91,8 @@ export class MaasPanel extends ReactWidget {
     }
   }
 
-  private readonly locale: Locale;
+  private readonly pages = new ModelPages((query, offset, limit) => this.model.modelPage(query, offset, limit));
+  private readonly versionsOf = (name: string): Promise<ModelVersions> => this.model.modelVersions(name);
   private watching: IDisposable | null = null;
 }
 
@@ -93,10 +100,12 @@ export interface PanelViewProps {
   readonly state: MaasState;
   readonly onRetry: () => void;
   readonly onStop: (runId: string) => Promise<void>;
+  readonly pages: ModelPages;
+  readonly versionsOf: (name: string) => Promise<ModelVersions>;
 }
 
 /** The whole panel for one state. */
-export function PanelView({ state, onRetry, onStop }: PanelViewProps): React.ReactElement {
+export function PanelView({ state, onRetry, onStop, pages, versionsOf }: PanelViewProps): React.ReactElement {
   const { problem, endpoints } = state;
   const status = problem !== null ? 'unreachable' : endpoints === null ? 'loading' : 'live';
   return (
@@ -108,7 +117,13 @@ export function PanelView({ state, onRetry, onStop }: PanelViewProps): React.Rea
         <div className="maas-sections">
           <EndpointsSection rows={endpoints} />
           <RunsSection rows={state.runs} runsError={state.runsError} onStop={onStop} />
-          <ModelsSection rows={state.models} registryError={state.registryError} />
+          <ModelsSection
+            count={state.models}
+            number={state.modelsNumber}
+            pages={pages}
+            versionsOf={versionsOf}
+            registryError={state.registryError}
+          />
         </div>
       )}
     </div>

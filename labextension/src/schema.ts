@@ -11,7 +11,10 @@ export type EndpointState = 'ready' | 'loading' | 'failed' | 'unavailable' | 'st
 /** Interrupted means stopped by hand, stopped_early by the training itself because nothing improved any more. */
 export type RunStatus = 'training' | 'finished' | 'stopped_early' | 'interrupted' | 'failed';
 
-/** One version of a registered model; `size` in bytes, `created` in epoch seconds. */
+/**
+ * One version of a registered model; `size` in bytes, `created` in epoch seconds, `change` the metric's difference from the
+ * parent's, null where there is none to compare with.
+ */
 export interface VersionRow {
   readonly version: string;
   readonly aliases: readonly string[];
@@ -20,25 +23,75 @@ export interface VersionRow {
   readonly size: number;
   readonly metric_name: string | null;
   readonly metric: number | null;
+  readonly change: number | null;
   readonly parent: string | null;
   readonly created: number;
 }
 
-/** One registered model with its versions, newest first; `updated` in epoch seconds. */
+/** One registered model: its newest version, how many there are, where its aliases point; `updated` in epoch seconds. */
 export interface ModelRow {
+  readonly name: string;
+  readonly updated: number;
+  readonly versions: number;
+  readonly newest: VersionRow;
+  readonly aliases: Readonly<Record<string, string>>;
+}
+
+/** A part of the list of models, of the state of the registry with this `number`; `total` of them match. */
+export interface ModelPage {
+  readonly number: number;
+  readonly total: number;
+  readonly offset: number;
+  readonly rows: readonly ModelRow[];
+}
+
+/** One registered model with all its versions, newest first. */
+export interface ModelVersions {
   readonly name: string;
   readonly updated: number;
   readonly versions: readonly VersionRow[];
 }
 
-/** One point of an endpoint's series: `time` in epoch seconds, latencies in milliseconds (null without requests). */
+/**
+ * One point of an endpoint's series: `time` in epoch seconds, latencies in milliseconds (null without requests),
+ * `waiting` requests, `batch_rows` of a run on average, `memory` in bytes and `cpu` in cores of the whole server, and the
+ * requests per second by version and by HTTP status code.
+ */
 export interface Sample {
   readonly time: number;
   readonly requests_per_second: number;
   readonly errors_per_second: number;
   readonly p50_ms: number | null;
   readonly p95_ms: number | null;
+  readonly p99_ms: number | null;
+  readonly waiting: number;
+  readonly batch_rows: number | null;
+  readonly memory: number | null;
+  readonly cpu: number | null;
+  readonly versions: Readonly<Record<string, number>>;
+  readonly codes: Readonly<Record<string, number>>;
+  readonly mean_ms: number | null;
 }
+
+/** The order in which the values of a sample are sent. */
+export const SAMPLE_FIELDS = [
+  'time',
+  'requests_per_second',
+  'errors_per_second',
+  'p50_ms',
+  'p95_ms',
+  'p99_ms',
+  'waiting',
+  'batch_rows',
+  'memory',
+  'cpu',
+  'versions',
+  'codes',
+  'mean_ms'
+] as const satisfies readonly (keyof Sample)[];
+
+/** A sample as it is sent. */
+export type SampleValues = readonly unknown[];
 
 /**
  * What became of the copies of requests that a shadow got: `disagreed` of the `compared` answers differed from the
@@ -51,20 +104,18 @@ export interface ShadowCounts {
   readonly dropped: number;
 }
 
-/**
- * One version behind an endpoint; weights are relative to their sum. `requests_per_second` is null while it is not
- * known, `shadow` for a version that is none.
- */
+/** One version behind an endpoint; weights are relative to their sum, `shadow` is null for a version that is none. */
 export interface TrafficRow {
   readonly version: string;
   readonly weight: number;
   readonly state: VersionState;
-  readonly requests_total: number;
-  readonly requests_per_second: number | null;
   readonly shadow: ShadowCounts | null;
 }
 
-/** One endpoint; `samples` holds only what is newer than the request's cursor. */
+/**
+ * One endpoint; its series is told apart from it. `kind` is what serves it where that is no server of ours, such as `Triton`,
+ * and `untold` are the fields of `Sample` that such a server tells nothing of.
+ */
 export interface EndpointRow {
   readonly name: string;
   readonly target: string;
@@ -74,8 +125,8 @@ export interface EndpointRow {
   readonly traffic: readonly TrafficRow[];
   readonly requests_total: number;
   readonly errors_total: number;
-  readonly latest: Sample | null;
-  readonly samples: readonly Sample[];
+  readonly kind: string;
+  readonly untold: readonly string[];
 }
 
 /**
@@ -101,11 +152,17 @@ export interface RunRow {
   readonly stopping: boolean;
 }
 
-/** Everything that the panel shows; `models` and `runs` are null while nothing changed since the cursor. */
+/**
+ * What the panel shows, as far as it changed since the cursor: `models` how many there are (null until the registry has
+ * answered), `models_number` another one whenever one changed, `endpoints` and `runs` null while nothing did, `samples` by
+ * `target/name`.
+ */
 export interface Snapshot {
   readonly cursor: string;
-  readonly models: readonly ModelRow[] | null;
-  readonly endpoints: readonly EndpointRow[];
+  readonly models: number | null;
+  readonly models_number: number;
+  readonly endpoints: readonly EndpointRow[] | null;
+  readonly samples: Readonly<Record<string, readonly SampleValues[]>>;
   readonly runs: readonly RunRow[] | null;
   readonly registry_error: string | null;
   readonly runs_error: string | null;

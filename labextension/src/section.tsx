@@ -7,11 +7,13 @@ export interface SectionProps {
   readonly count: number | null;
   /** What the section holds, for tests and styles. */
   readonly name: 'endpoints' | 'runs' | 'models';
+  /** Buttons in the header. */
+  readonly actions?: React.ReactNode;
   readonly children: React.ReactNode;
 }
 
 /** A headed part of the panel that can be folded. */
-export function Section({ title, count, name, children }: SectionProps): React.ReactElement {
+export function Section({ title, count, name, actions, children }: SectionProps): React.ReactElement {
   const [open, setOpen] = useState(true);
   const id = useId();
   const Caret = open ? caretDownIcon : caretRightIcon;
@@ -25,6 +27,7 @@ export function Section({ title, count, name, children }: SectionProps): React.R
           </span>
           {count !== null && <span className="maas-section-count">{count}</span>}
         </button>
+        {actions !== undefined && <span className="maas-section-actions">{actions}</span>}
       </h2>
       <div id={`${id}body`} className="maas-section-body" hidden={!open}>
         {children}

@@ -1,1 +1,4 @@
+import 'uplot/dist/uPlot.min.css';
 import './index.css';
+import './attach.css';
+import './dashboard.css';

@@ -59,6 +59,12 @@ describe('Format', () => {
     expect(format.metric(0.98222)).toBe('0.9822');
   });
 
+  it('gives the time of day, with seconds where they matter', () => {
+    const time = new Date(2026, 0, 2, 15, 4, 5).getTime() / 1000;
+    expect(format.clock(time, false)).toMatch(/^3:04\sPM$/);
+    expect(format.clock(time, true)).toMatch(/^3:04:05\sPM$/);
+  });
+
   it("takes JupyterLab's language codes", () => {
     expect(new Format('de_DE').count(1204)).toBe('1.204');
     expect(new Format('zh_CN').age(0, 130_000)).toContain('2');

@@ -3,7 +3,7 @@ import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 
 import { INTERVAL, LONGEST_WAIT, MaasModel, SAMPLES_KEPT } from '../src/model';
 import type { Snapshot } from '../src/schema';
-import { endpoint, run, sample, snapshot } from './samples';
+import { endpoint, run, sample, sent, snapshot } from './samples';
 
 type Answer = () => Response | Promise<Response>;
 
@@ -124,14 +124,23 @@ describe('asking', () => {
 });
 
 describe('merging', () => {
-  it('keeps the models where the answer has none', async () => {
-    const { model } = made(gives(), gives({ models: null, cursor: 'c2' }));
+  it('keeps the endpoints where the answer has none, with their newer samples', async () => {
+    const samples = { 'local/digits': sent(sample(102)) };
+    const { model } = made(gives(), gives({ endpoints: null, samples, cursor: 'c2' }));
     model.watch();
     await settle();
-    const { models } = model.state;
-    expect(models).toHaveLength(1);
+    expect(model.state.endpoints?.[0].latest).toEqual(sample(100));
     await nextTurn();
-    expect(model.state.models).toBe(models);
+    const [row] = model.state.endpoints ?? [];
+    expect([row.name, row.samples.map(point => point.time), row.latest?.time]).toEqual(['digits', [98, 100, 102], 102]);
+  });
+
+  it.each(['unavailable', 'stopped'] as const)('has no newest sample of one that is %s', async state => {
+    const { model } = made(gives({ endpoints: [endpoint({ state })] }));
+    model.watch();
+    await settle();
+    expect(model.state.endpoints?.[0].latest).toBeNull();
+    expect(model.state.endpoints?.[0].samples).toHaveLength(2);
   });
 
   it('keeps the runs where the answer has none, and says why they cannot be read', async () => {
@@ -149,9 +158,9 @@ describe('merging', () => {
     const early = Array.from({ length: SAMPLES_KEPT }, (_, index) => sample(index));
     const late = [sample(SAMPLES_KEPT - 1), sample(SAMPLES_KEPT), sample(SAMPLES_KEPT + 1)];
     const { model } = made(
-      gives({ endpoints: [endpoint({ samples: early })] }),
-      gives({ endpoints: [endpoint({ samples: late })] }),
-      gives({ endpoints: [endpoint({ samples: [] })] })
+      gives({ samples: { 'local/digits': sent(...early) } }),
+      gives({ samples: { 'local/digits': sent(...late) } }),
+      gives({ samples: {} })
     );
     model.watch();
     await settle();
@@ -163,9 +172,12 @@ describe('merging', () => {
   });
 
   it('forgets an endpoint that is gone and keeps the series of two targets apart', async () => {
-    const local = endpoint({ samples: [sample(1)] });
-    const remote = endpoint({ target: 'gpu', samples: [sample(5)] });
-    const { model } = made(gives({ endpoints: [local, remote] }), gives({ endpoints: [{ ...local, samples: [sample(3)] }] }));
+    const local = endpoint();
+    const remote = endpoint({ target: 'gpu' });
+    const { model } = made(
+      gives({ endpoints: [local, remote], samples: { 'local/digits': sent(sample(1)), 'gpu/digits': sent(sample(5)) } }),
+      gives({ endpoints: [local], samples: { 'local/digits': sent(sample(3)) } })
+    );
     model.watch();
     await settle();
     await nextTurn();

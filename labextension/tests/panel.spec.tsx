@@ -5,20 +5,41 @@ import React, { act } from 'react';
 import { createRoot, type Root } from 'react-dom/client';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 
-import { MaasModel, type MaasState, NOTHING_YET, RequestError } from '../src/model';
+import { Locale } from '../src/locale';
+import { MaasModel, type MaasState, type ModelQuery, NOTHING_YET, RequestError } from '../src/model';
+import { ModelPages } from '../src/pages';
 import { MaasPanel, PanelView } from '../src/panel';
-import { endpoint, model, run, sample, snapshot, traffic, version } from './samples';
+import type { ModelPage, ModelRow, ModelVersions } from '../src/schema';
+import { model, run, sample, traffic, version, watched } from './samples';
 
 let host: HTMLElement;
 let root: Root;
 const onRetry = vi.fn();
 const onStop = vi.fn<(runId: string) => Promise<void>>();
 
-const { models, endpoints, runs } = snapshot();
-const LIVE: MaasState = { ...NOTHING_YET, models, endpoints, runs };
+const LIVE: MaasState = { ...NOTHING_YET, models: 1, modelsNumber: 1, endpoints: [watched()], runs: [] };
+
+/** The registry. */
+let registered: ModelRow[];
+let pages: ModelPages;
+const bring = vi.fn((query: ModelQuery, offset: number, limit: number): Promise<ModelPage> => {
+  const found = registered.filter(row => row.name.includes(query.search));
+  return Promise.resolve({ number: 1, total: found.length, offset, rows: found.slice(offset, offset + limit) });
+});
+const versionsOf = vi.fn<(name: string) => Promise<ModelVersions>>();
 
 function draw(state: MaasState): void {
-  act(() => root.render(<PanelView state={state} onRetry={onRetry} onStop={onStop} />));
+  act(() =>
+    root.render(
+      <PanelView state={state} onRetry={onRetry} onStop={onStop} pages={pages} versionsOf={versionsOf} />
+    )
+  );
+}
+
+/** Draw, and let the page of models arrive. */
+async function drawn(state: MaasState): Promise<void> {
+  draw(state);
+  await act(() => Promise.resolve());
 }
 
 function all(selector: string): Element[] {
@@ -34,14 +55,23 @@ function one(selector: string): HTMLElement {
 beforeEach(() => {
   host = document.body.appendChild(document.createElement('div'));
   root = createRoot(host);
+  registered = [model()];
+  pages = new ModelPages(bring);
+  versionsOf.mockImplementation(name =>
+    Promise.resolve({
+      name,
+      updated: 0,
+      versions: [version(), version({ version: '2', aliases: [], precision: 'fp32', parent: null, change: null })]
+    })
+  );
 });
 
 afterEach(() => {
   act(() => root.unmount());
   host.remove();
-  vi.restoreAllMocks();
   onRetry.mockReset();
   onStop.mockReset();
+  bring.mockClear();
 });
 
 describe('the state of the whole', () => {
@@ -56,14 +86,14 @@ describe('the state of the whole', () => {
   });
 
   it('says what to type where there is nothing', () => {
-    draw({ ...NOTHING_YET, models: [], endpoints: [], runs: [] });
+    draw({ ...NOTHING_YET, models: 0, endpoints: [], runs: [] });
     expect(one('[data-section="runs"]').textContent).toContain('No runs yet. Start one: %maas train ');
     expect(one('[data-section="models"]').textContent).toContain('No models yet. Train one: %maas train ');
     expect(one('[data-section="endpoints"]').textContent).toContain('No endpoints yet. Publish a model: %maas publish ');
   });
 
-  it('says that the server does not answer and when it tries again, and keeps what it had', () => {
-    draw({ ...LIVE, problem: new RequestError('unreachable', ''), retryAt: Date.now() + 7_500 });
+  it('says that the server does not answer and when it tries again, and keeps what it had', async () => {
+    await drawn({ ...LIVE, problem: new RequestError('unreachable', ''), retryAt: Date.now() + 7_500 });
     expect(one('.maas-panel').dataset.status).toBe('unreachable');
     expect(one('[role="alert"]').textContent).toBe('The Jupyter server does not answer.');
     expect(one('.maas-retry-at').textContent).toBe('Trying again in 8 s.');
@@ -87,8 +117,8 @@ describe('the state of the whole', () => {
     expect(one('[role="alert"]').textContent).toContain(words);
   });
 
-  it('shows what the registry said beside the models that it had', () => {
-    draw({ ...LIVE, registryError: 'http://mlflow:5000 did not answer' });
+  it('shows what the registry said beside the models that it had', async () => {
+    await drawn({ ...LIVE, registryError: 'http://mlflow:5000 did not answer' });
     expect(one('[data-notice="registry"]').textContent).toContain('http://mlflow:5000 did not answer');
     expect(all('[data-model]')).toHaveLength(1);
     draw({ ...NOTHING_YET, endpoints: [], registryError: 'no answer' });
@@ -110,20 +140,32 @@ describe('endpoints', () => {
 
   it('shows name, target, state, traffic, rates, latencies and totals', () => {
     const shares = [
-      traffic({ weight: 270, requests_per_second: 6.337 }),
-      traffic({ version: '2', weight: 30, state: 'loading', requests_per_second: null })
+      traffic({ weight: 270 }),
+      traffic({ version: '2', weight: 30, state: 'loading' })
     ];
-    const latest = sample(100, { requests_per_second: 7.041, errors_per_second: 0.25, p95_ms: null });
-    draw({ ...LIVE, endpoints: [endpoint({ traffic: shares, latest })] });
+    const latest = sample(100, {
+      requests_per_second: 7.041,
+      errors_per_second: 0.25,
+      p95_ms: null,
+      waiting: 3,
+      versions: { '3': 6.337 }
+    });
+    draw({ ...LIVE, endpoints: [watched({ traffic: shares, latest })] });
     const row = one('[data-endpoint="digits"]');
     expect([row.dataset.state, row.dataset.target]).toEqual(['ready', 'local']);
     expect(one('.maas-state').textContent).toBe('ready');
-    expect(all('.maas-share').map(node => node.textContent)).toEqual(['v3 90% 6.34 req/s', 'v2 10% loading']);
-    expect([stat('requests_per_second'), stat('p50_ms'), stat('p95_ms'), stat('errors_per_second')]).toEqual([
+    expect(all('.maas-share').map(node => node.textContent)).toEqual(['v3 90% 6.34 req/s', 'v2 10% 0 req/s loading']);
+    expect([stat('requests_per_second'), stat('p50_ms'), stat('p95_ms'), stat('p99_ms')]).toEqual([
       '7.04',
       '0.42 ms',
       '–',
-      '0.25'
+      '5.5 ms'
+    ]);
+    expect([stat('errors_per_second'), stat('waiting'), stat('batch_rows'), stat('memory')]).toEqual([
+      '0.25',
+      '3',
+      '1.5',
+      '80 MB'
     ]);
     expect(one('[data-stat="errors_per_second"]').className).toContain('maas-mod-unwell');
     expect(one('[data-stat="requests_total"]').textContent).toBe('1,204 requests');
@@ -141,8 +183,8 @@ describe('endpoints', () => {
     [{ compared: 1200, disagreed: 0, failed: 0, dropped: 3 }, 'v4 shadow, 0 of 1,200 differ (0%)', false],
     [{ compared: 1200, disagreed: 30, failed: 2, dropped: 3 }, 'v4 shadow, 30 of 1,200 differ (2.5%), 2 failed', true]
   ])('says how the answers of a shadow compared: %o', (shadow, words, unwell) => {
-    const copied = traffic({ version: '4', weight: 0, requests_per_second: 0, shadow });
-    draw({ ...LIVE, endpoints: [endpoint({ traffic: [traffic({ requests_per_second: 12 }), copied] })] });
+    const copied = traffic({ version: '4', weight: 0, shadow });
+    draw({ ...LIVE, endpoints: [watched({ traffic: [traffic(), copied] })] });
     expect(all('.maas-share').map(node => node.textContent)).toEqual(['v3 100% 12 req/s', words]);
     const node = one('.maas-shadow');
     expect([node.dataset.compared, node.dataset.disagreed]).toEqual([String(shadow.compared), String(shadow.disagreed)]);
@@ -151,14 +193,14 @@ describe('endpoints', () => {
   });
 
   it.each(['loading', 'failed', 'unavailable', 'stopped'] as const)('gives the reason of one that is %s', state => {
-    draw({ ...LIVE, endpoints: [endpoint({ state, reason: 'because of this', latest: null, samples: [] })] });
+    draw({ ...LIVE, endpoints: [watched({ state, reason: 'because of this', latest: null, samples: [] })] });
     expect(one('.maas-state').textContent).toBe(state);
     expect(one('.maas-reason').textContent).toBe('because of this');
     expect(all('.maas-stats')).toHaveLength(0);
   });
 
   it('names a target of which no endpoint is known after itself', () => {
-    const row = endpoint({ name: '*', target: 'gpu', state: 'unavailable', reason: 'set VAR', traffic: [], latest: null });
+    const row = watched({ name: '*', target: 'gpu', state: 'unavailable', reason: 'set VAR', traffic: [], latest: null });
     draw({ ...LIVE, endpoints: [row] });
     expect(one('.maas-endpoint').textContent).toBe('gpuunavailableset VAR');
     expect(all('.maas-totals')).toHaveLength(0);
@@ -166,7 +208,7 @@ describe('endpoints', () => {
 
   it('draws the requests of the last five minutes as a line', () => {
     const samples = [0, 150, 300].map((time, index) => sample(time, { requests_per_second: index * 10 }));
-    draw({ ...LIVE, endpoints: [endpoint({ samples })] });
+    draw({ ...LIVE, endpoints: [watched({ samples })] });
     expect(one('.maas-sparkline-line').getAttribute('points')).toBe('0,23 50,12 100,1');
     expect(one('.maas-sparkline title').textContent).toBe('Requests per second over five minutes, now 12');
   });
@@ -175,14 +217,14 @@ describe('endpoints', () => {
     ['nothing', []],
     ['one point', [sample(1)]]
   ])('draws a flat base for %s', (_, samples) => {
-    draw({ ...LIVE, endpoints: [endpoint({ samples })] });
+    draw({ ...LIVE, endpoints: [watched({ samples })] });
     expect(all('.maas-sparkline-base')).toHaveLength(1);
     expect(all('.maas-sparkline-line')).toHaveLength(0);
   });
 
   it('keeps the line on the base without requests', () => {
     const samples = [sample(1, { requests_per_second: 0 }), sample(3, { requests_per_second: 0 })];
-    draw({ ...LIVE, endpoints: [endpoint({ samples })] });
+    draw({ ...LIVE, endpoints: [watched({ samples })] });
     expect(one('.maas-sparkline-line').getAttribute('points')).toBe('99.33,23 100,23');
   });
 });
@@ -261,26 +303,83 @@ describe('runs', () => {
 });
 
 describe('models', () => {
-  it('unfolds to versions with aliases, task, precision, size, metric and age', () => {
-    draw(LIVE);
+  it('has the newest version, aliases and the change of the metric in a row', async () => {
+    await drawn(LIVE);
     const button = one('[data-model="digits"] > button');
-    expect(button.textContent).toBe('digits2 versions2m ago');
+    expect(button.textContent).toBe('digitschampion2m ago2 versionsclassification · int8accuracy 0.9822 -0.0042');
+    expect(one('[data-alias="champion"]').title).toBe('champion is version 3');
+    expect(one('.maas-change').title).toBe('Against digits/2');
+  });
+
+  it('unfolds to versions with aliases, task, precision, size, metric and age', async () => {
+    await drawn(LIVE);
+    const button = one('[data-model="digits"] > button');
     expect(all('.maas-version')).toHaveLength(0);
-    act(() => button.click());
+    await act(() => Promise.resolve(button.click()));
     expect(button.getAttribute('aria-expanded')).toBe('true');
     expect(all('.maas-version')).toHaveLength(2);
     const row = one('.maas-version[data-version="3"]');
-    expect(one('[data-alias="champion"]').closest('.maas-version')).toBe(row);
+    expect(row.querySelector('[data-alias="champion"]')).not.toBeNull();
     expect(row.querySelector('.maas-details')?.textContent).toBe('classification · int8 · 12.3 kB · from digits/2');
-    expect(row.querySelector('.maas-metric')?.textContent).toBe('accuracy 0.9822');
+    expect(row.querySelector('.maas-metric')?.textContent).toBe('accuracy 0.9822 -0.0042');
     expect(row.querySelector('time')?.textContent).toBe('2m ago');
+    await act(() => Promise.resolve(button.click()));
+    expect(all('.maas-version')).toHaveLength(0);
   });
 
-  it('leaves out a metric that there is not', () => {
-    draw({ ...LIVE, models: [model({ versions: [version({ metric: null, metric_name: null })] })] });
-    act(() => one('[data-model="digits"] > button').click());
+  it('says why versions did not come', async () => {
+    versionsOf.mockImplementation(() => Promise.reject(new RequestError('missing', 'There is no model.')));
+    await drawn(LIVE);
+    await act(() => Promise.resolve(one('[data-model="digits"] > button').click()));
+    expect(one('.maas-versions .maas-reason').textContent).toBe('There is no model.');
+  });
+
+  it('leaves out a metric that there is not', async () => {
+    registered = [model({ versions: 1, newest: version({ metric: null, metric_name: null, change: null }) })];
+    await drawn(LIVE);
     expect(all('.maas-metric')).toHaveLength(0);
     expect(one('.maas-versions-count').textContent).toBe('1 version');
+  });
+
+  it('searches and sorts where the registry is', async () => {
+    registered = [model(), model({ name: 'wine' })];
+    await drawn({ ...LIVE, models: 2 });
+    expect(all('.maas-model')).toHaveLength(2);
+    const search = one('input[type="search"]') as HTMLInputElement;
+    await act(() => {
+      Object.getOwnPropertyDescriptor(HTMLInputElement.prototype, 'value')?.set?.call(search, 'win');
+      search.dispatchEvent(new Event('input', { bubbles: true }));
+      return Promise.resolve();
+    });
+    expect(all('.maas-model').map(node => node.getAttribute('data-model'))).toEqual(['wine']);
+    expect(one('.maas-found').textContent).toBe('1 model matches');
+    await act(() => Promise.resolve(one('.maas-order').click()));
+    expect(bring.mock.calls.at(-1)?.[0]).toEqual({ search: 'win', sort: 'updated', order: 'asc' });
+  });
+
+  it('draws a part of ten thousand, and has room for all', async () => {
+    registered = Array.from({ length: 10_000 }, (_, index) => model({ name: `m${index}` }));
+    await drawn({ ...LIVE, models: 10_000 });
+    expect(all('.maas-model').length).toBeLessThan(60);
+    expect(one('.maas-models').style.height).toBe('440000px');
+    expect(bring).toHaveBeenCalledTimes(1);
+    expect(one('[data-model="m7"]').getAttribute('aria-posinset')).toBe('8');
+  });
+
+  it('brings the list again when a model changed, and keeps what it shows meanwhile', async () => {
+    await drawn(LIVE);
+    registered = [model({ name: 'wine' })];
+    draw({ ...LIVE, modelsNumber: 2 });
+    expect(all('[data-model="digits"]')).toHaveLength(1);
+    await act(() => Promise.resolve());
+    expect(all('[data-model="wine"]')).toHaveLength(1);
+    expect(bring).toHaveBeenCalledTimes(2);
+  });
+
+  it('says why a page did not come', async () => {
+    bring.mockImplementationOnce(() => Promise.reject(new RequestError('server', 'It is down.')));
+    await drawn(LIVE);
+    expect(one('[data-notice="models"]').textContent).toBe('It is down.');
   });
 });
 
@@ -289,7 +388,7 @@ describe('the widget', () => {
     const maas = new MaasModel(ServerConnection.makeSettings());
     const dispose = vi.fn();
     const watch = vi.spyOn(maas, 'watch').mockReturnValue({ dispose, isDisposed: false });
-    const panel = new MaasPanel(maas, nullTranslator);
+    const panel = new MaasPanel(maas, new Locale(nullTranslator));
     panel.hide();
     act(() => Widget.attach(panel, host));
     expect(watch).toHaveBeenCalledTimes(0);

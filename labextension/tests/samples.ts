@@ -1,7 +1,38 @@
-import type { EndpointRow, ModelRow, RunRow, Sample, Snapshot, TrafficRow, VersionRow } from '../src/schema';
+import type { WatchedEndpoint } from '../src/model';
+import {
+  SAMPLE_FIELDS,
+  type EndpointRow,
+  type ModelRow,
+  type RunRow,
+  type Sample,
+  type SampleValues,
+  type Snapshot,
+  type TrafficRow,
+  type VersionRow
+} from '../src/schema';
 
 export function sample(time: number, changes: Partial<Sample> = {}): Sample {
-  return { time, requests_per_second: 12, errors_per_second: 0, p50_ms: 0.42, p95_ms: 3.18, ...changes };
+  return {
+    time,
+    requests_per_second: 12,
+    errors_per_second: 0,
+    p50_ms: 0.42,
+    p95_ms: 3.18,
+    p99_ms: 5.5,
+    waiting: 0,
+    batch_rows: 1.5,
+    memory: 80_000_000,
+    cpu: 0.25,
+    versions: { '3': 12 },
+    codes: { '200': 12 },
+    mean_ms: 0.8,
+    ...changes
+  };
+}
+
+/** As they are sent. */
+export function sent(...samples: Sample[]): SampleValues[] {
+  return samples.map(each => SAMPLE_FIELDS.map(field => each[field]));
 }
 
 export function traffic(changes: Partial<TrafficRow> = {}): TrafficRow {
@@ -9,8 +40,6 @@ export function traffic(changes: Partial<TrafficRow> = {}): TrafficRow {
     version: '3',
     weight: 100,
     state: 'ready',
-    requests_total: 1204,
-    requests_per_second: 12,
     shadow: null,
     ...changes
   };
@@ -48,10 +77,14 @@ export function endpoint(changes: Partial<EndpointRow> = {}): EndpointRow {
     traffic: [traffic()],
     requests_total: 1204,
     errors_total: 1,
-    latest: sample(100),
-    samples: [sample(98), sample(100)],
+    kind: '',
+    untold: [],
     ...changes
   };
+}
+
+export function watched(changes: Partial<WatchedEndpoint> = {}): WatchedEndpoint {
+  return { ...endpoint(), latest: sample(100), samples: [sample(98), sample(100)], ...changes };
 }
 
 export function version(changes: Partial<VersionRow> = {}): VersionRow {
@@ -63,6 +96,7 @@ export function version(changes: Partial<VersionRow> = {}): VersionRow {
     size: 12_345,
     metric_name: 'accuracy',
     metric: 0.98222,
+    change: -0.0042,
     parent: 'digits/2',
     created: Date.now() / 1000 - 130,
     ...changes
@@ -73,7 +107,9 @@ export function model(changes: Partial<ModelRow> = {}): ModelRow {
   return {
     name: 'digits',
     updated: Date.now() / 1000 - 130,
-    versions: [version(), version({ version: '2', aliases: [], precision: 'fp32', parent: null })],
+    versions: 2,
+    newest: version(),
+    aliases: { champion: '3' },
     ...changes
   };
 }
@@ -81,8 +117,10 @@ export function model(changes: Partial<ModelRow> = {}): ModelRow {
 export function snapshot(changes: Partial<Snapshot> = {}): Snapshot {
   return {
     cursor: 'c1',
-    models: [model()],
+    models: 1,
+    models_number: 1,
     endpoints: [endpoint()],
+    samples: { 'local/digits': sent(sample(98), sample(100)) },
     runs: [],
     registry_error: null,
     runs_error: null,

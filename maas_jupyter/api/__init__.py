@@ -28,6 +28,7 @@ from maas_jupyter.api.serving import (
 )
 from maas_jupyter.api.training import train
 from maas_jupyter.api.tuning import tune
+from maas_jupyter.api.watching import unwatch, watch
 
 #: In the order of a model's life.
 VERBS = (
@@ -61,6 +62,8 @@ VERBS = (
     connect,
     disconnect,
     targets,
+    watch,
+    unwatch,
     serve,
 )
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from maas_jupyter import config, plugins
 from maas_jupyter.api.subjects import ask_all, connections
+from maas_jupyter.api.watching import watched_servers
 from maas_jupyter.errors import UsageError
 
 if TYPE_CHECKING:
@@ -48,6 +49,8 @@ def connect(name: str, url: str, *, token_env: str, ca_file: str | None = None, 
 
     if name in plugins.available("target"):
         raise UsageError(f"'{name}' is the name of a target already.", hint="Choose another name.")
+    if name in watched_servers().read():
+        raise UsageError(f"An endpoint is watched as '{name}'.", hint=f"Choose another name, or: %maas unwatch {name}")
     connection = new_connection(name, url, token_env, ca_file, insecure=insecure)
     status = RemoteTarget(connection).check()
     connections().add(connection)

@@ -2,13 +2,15 @@
 
 from maas_jupyter.monitoring.models import RegisteredModels
 from maas_jupyter.monitoring.runs import RecentRuns
-from maas_jupyter.monitoring.scrape import EndpointMetrics, endpoint_metrics
 from maas_jupyter.monitoring.snapshot import Source, WatchedEndpoint, Watcher
+from maas_jupyter.monitoring.store import SampleStore
+from maas_jupyter.monitoring.summary import EndpointMetrics, endpoint_metrics
 
 __all__ = [
     "EndpointMetrics",
     "RecentRuns",
     "RegisteredModels",
+    "SampleStore",
     "Source",
     "WatchedEndpoint",
     "Watcher",

@@ -32,17 +32,29 @@ class Feed(Generic[T]):
         Seconds from the start of one look to the earliest start of the next.
     patience : float
         Seconds that a request waits for a look. One that takes longer goes on, for later requests.
+    rest : float
+        A look comes at the earliest so many times as long after the start of the one before as the last two took at
+        least: for what costs processor time, and not only waiting. One that is slow by itself imported something.
     """
 
     def __init__(
-        self, what: str, look: Callable[[], T], take: Callable[[T], None], *, interval: float, patience: float
+        self,
+        what: str,
+        look: Callable[[], T],
+        take: Callable[[T], None],
+        *,
+        interval: float,
+        patience: float,
+        rest: float = 1.0,
     ) -> None:
         self._what = what
         self._look = look
         self._take = take
         self._interval = interval
         self._patience = patience
-        self._started = -float("inf")
+        self._rest = rest
+        self._took = 0.0
+        self._started = self._earliest = -float("inf")
         self._pending: asyncio.Future[T] | None = None
         self._error = ""
 
@@ -57,8 +69,8 @@ class Feed(Generic[T]):
     async def refresh(self) -> None:
         """Start a look if the last one is old enough, and wait for the one under way until patience ends."""
         now = monotonic()
-        if self._pending is None and now - self._started >= self._interval:
-            self._started = now
+        if self._pending is None and now >= self._earliest:
+            self._started, self._earliest = now, now + self._interval
             self._pending = _in_thread(self._look)
             self._pending.add_done_callback(self._done)
         if self._pending is not None:
@@ -70,6 +82,9 @@ class Feed(Generic[T]):
         error = look.exception()
         if error is None:
             self._error = ""
+            took = monotonic() - self._started
+            self._earliest = max(self._earliest, self._started + self._rest * min(took, self._took))
+            self._took = took
             self._take(look.result())
             return
         words = in_words(error) if isinstance(error, MaasError) else f"{self._what} could not be looked at: {error!r}"

@@ -5,23 +5,80 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Collection
 from dataclasses import dataclass, field
+from functools import cached_property
 
+from maas_jupyter.monitoring.counts import UNKNOWN_CODE, EndpointCounts, VersionCounts, milliseconds
 from maas_jupyter.monitoring.rows import Sample
-from maas_jupyter.monitoring.scrape import EndpointCounts, VersionCounts
 
-#: Samples kept for an endpoint: five minutes at two seconds.
+#: Samples kept in memory for an endpoint: five minutes at two seconds.
 KEPT = 150
 
 #: An endpoint's target and name.
 Key = tuple[str, str]
 
 
-@dataclass
-class _Series:
+@dataclass(frozen=True)
+class Reading:
+    """What one scrape says of an endpoint and of its server.
+
+    Attributes
+    ----------
+    time : float
+        When, in epoch seconds.
+    counts : EndpointCounts
+        The endpoint's counters.
+    memory : int or None
+        Resident bytes of the server.
+    cpu_seconds : float or None
+        Processor time of the server since it started.
+    """
+
     time: float
     counts: EndpointCounts
+    memory: int | None = None
+    cpu_seconds: float | None = None
+
+    @cached_property
+    def whole(self) -> VersionCounts:
+        """The counters summed over the versions."""
+        return self.counts.whole
+
+    def sample_since(self, earlier: Reading) -> Sample:
+        """Return what happened after an earlier reading."""
+        seconds = self.time - earlier.time
+        new = self.counts.since(earlier.counts)
+        whole = new.whole
+        cpu = None
+        if self.cpu_seconds is not None and earlier.cpu_seconds is not None:
+            # Less than before: the server was started again meanwhile.
+            used = self.cpu_seconds - earlier.cpu_seconds
+            cpu = round((used if used >= 0 else self.cpu_seconds) / seconds, 4)
+        return Sample(
+            time=round(self.time, 3),
+            requests_per_second=_rate(whole.requests, seconds),
+            errors_per_second=_rate(whole.errors, seconds),
+            p50_ms=whole.quantile_ms(0.50),
+            p95_ms=whole.quantile_ms(0.95),
+            p99_ms=whole.quantile_ms(0.99),
+            waiting=whole.waiting,
+            batch_rows=round(whole.rows / whole.runs, 2) if whole.runs > 0 else None,
+            memory=self.memory,
+            cpu=cpu,
+            versions={version: _rate(each.requests, seconds) for version, each in new.items() if each.requests},
+            codes={
+                code: _rate(count, seconds) for code, count in whole.by_code.items() if count and code != UNKNOWN_CODE
+            },
+            mean_ms=milliseconds(whole.duration_sum / whole.duration_count) if whole.duration_count > 0 else None,
+        )
+
+
+@dataclass
+class _Series:
+    newest: Reading
     samples: deque[tuple[int, Sample]] = field(default_factory=lambda: deque(maxlen=KEPT))
-    rates: dict[str, float] = field(default_factory=dict)
+
+
+_NOTHING = Reading(0.0, EndpointCounts())
 
 
 class History:
@@ -31,61 +88,72 @@ class History:
         self._series: dict[Key, _Series] = {}
         self.newest_id = 0
 
-    def add(self, key: Key, time: float, counts: EndpointCounts) -> None:
-        """Add a scrape.
+    def add(self, key: Key, reading: Reading) -> Sample | None:
+        """Add a reading and return the sample that it makes; None for the first one of an endpoint.
 
-        The first one of an endpoint is only the base of the next: what was counted before it has no known time.
+        The first one is only the base of the next: what was counted before it has no known time.
 
         Parameters
         ----------
         key : (str, str)
             The endpoint's target and name.
-        time : float
-            When it was scraped, in epoch seconds. A scrape that is not later than the one before (the clock was set
-            back) becomes the new base.
-        counts : EndpointCounts
-            What its counters say.
+        reading : Reading
+            One that is not later than the one before (the clock was set back) becomes the new base.
         """
         series = self._series.get(key)
         if series is None:
-            self._series[key] = _Series(time, counts)
-            return
-        seconds = time - series.time
-        if seconds > 0:
-            self.newest_id += 1
-            new = counts.since(series.counts)
-            series.samples.append((self.newest_id, _sample(time, seconds, new.whole)))
-            series.rates = {version: _rate(each.requests, seconds) for version, each in new.items()}
-        series.time, series.counts = time, counts
+            self._series[key] = _Series(reading)
+            return None
+        before, series.newest = series.newest, reading
+        if reading.time <= before.time:
+            return None
+        self.newest_id += 1
+        sample = reading.sample_since(before)
+        series.samples.append((self.newest_id, sample))
+        return sample
 
     def keep(self, keys: Collection[Key]) -> None:
         """Forget every endpoint that is not among ``keys``."""
         self._series = {key: series for key, series in self._series.items() if key in keys}
 
-    def counts(self, key: Key) -> EndpointCounts:
-        """Return an endpoint's counters as last seen."""
+    def newest(self, key: Key) -> Reading:
+        """Return an endpoint's last reading; an empty one before the first."""
         series = self._series.get(key)
-        return series.counts if series else EndpointCounts()
-
-    def rates(self, key: Key) -> dict[str, float] | None:
-        """Return the requests per second of each version between the last two scrapes; None before the second one."""
-        series = self._series.get(key)
-        return series.rates if series and series.samples else None
+        return series.newest if series else _NOTHING
 
     def samples(self, key: Key, after: int = 0) -> list[Sample]:
         """Return an endpoint's samples with an id above ``after``, oldest first."""
         series = self._series.get(key)
-        return [sample for number, sample in series.samples if number > after] if series else []
+        if series is None:
+            return []
+        newer = []
+        for number, sample in reversed(series.samples):
+            if number <= after:
+                break
+            newer.append(sample)
+        return newer[::-1]
 
 
-def _sample(time: float, seconds: float, new: VersionCounts) -> Sample:
-    return Sample(
-        time=round(time, 3),
-        requests_per_second=_rate(new.requests, seconds),
-        errors_per_second=_rate(new.errors, seconds),
-        p50_ms=new.quantile_ms(0.50),
-        p95_ms=new.quantile_ms(0.95),
-    )
+class Minutes:
+    """One sample for each minute that an endpoint was watched."""
+
+    def __init__(self) -> None:
+        self._bases: dict[Key, Reading] = {}
+
+    def add(self, key: Key, reading: Reading) -> Sample | None:
+        """Add a reading; return the sample of the minute that it ends, if it ends one."""
+        base = self._bases.get(key)
+        if base is None or reading.time <= base.time:
+            self._bases[key] = reading
+            return None
+        if reading.time // 60 == base.time // 60:
+            return None
+        self._bases[key] = reading
+        return reading.sample_since(base)
+
+    def keep(self, keys: Collection[Key]) -> None:
+        """Forget every endpoint that is not among ``keys``."""
+        self._bases = {key: base for key, base in self._bases.items() if key in keys}
 
 
 def _rate(count: int, seconds: float) -> float:

@@ -5,14 +5,26 @@ The panel has a mirror of these structs, ``labextension/src/schema.ts``, field b
 
 from __future__ import annotations
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 from maas_jupyter.runs import RunStatus
 from maas_jupyter.schema import EndpointState, VersionState
 
 
 class VersionRow(Struct, frozen=True):
-    """One version of a registered model, as the panel lists it. ``size`` in bytes, ``created`` in epoch seconds."""
+    """One version of a registered model, as the panel lists it.
+
+    Attributes
+    ----------
+    size : int
+        Bytes.
+    metric_name, metric : str, float or None
+        What stands for it.
+    change : float or None
+        How far the metric is from the parent's; None where it has none, or none that was measured alike.
+    created : float
+        Epoch seconds.
+    """
 
     version: str
     aliases: list[str]
@@ -21,26 +33,87 @@ class VersionRow(Struct, frozen=True):
     size: int
     metric_name: str | None
     metric: float | None
+    change: float | None
     parent: str | None
     created: float
 
 
 class ModelRow(Struct, frozen=True):
-    """One registered model with its versions, newest first."""
+    """One registered model: its newest version, how many there are, and where its aliases point."""
+
+    name: str
+    updated: float
+    versions: int
+    newest: VersionRow
+    aliases: dict[str, str]
+
+
+class ModelPage(Struct, frozen=True):
+    """A part of the list of models.
+
+    Attributes
+    ----------
+    number : int
+        Of the state of the registry that it shows, as in `Snapshot`.
+    total : int
+        How many models match.
+    offset : int
+        Of the first row among them.
+    """
+
+    number: int
+    total: int
+    offset: int
+    rows: list[ModelRow]
+
+
+class ModelVersions(Struct, frozen=True):
+    """One registered model with all its versions, newest first; ``updated`` in epoch seconds."""
 
     name: str
     updated: float
     versions: list[VersionRow]
 
 
-class Sample(Struct, frozen=True):
-    """One point of an endpoint's series: rates per second, latencies in milliseconds (null without requests)."""
+class Sample(Struct, frozen=True, array_like=True):
+    """One point of an endpoint's series, sent as an array: what was counted since the one before.
+
+    Attributes
+    ----------
+    time : float
+        Epoch seconds.
+    requests_per_second, errors_per_second : float
+    p50_ms, p95_ms, p99_ms : float or None
+        Latencies; None without requests.
+    waiting : int
+        Requests that wait for their batch.
+    batch_rows : float or None
+        Rows of a run, on average; None without a run.
+    memory : int or None
+        Resident bytes of the server, which may serve other endpoints too.
+    cpu : float or None
+        Cores that the server uses.
+    versions : dict of str to float
+        Requests per second of each version that had any.
+    codes : dict of str to float
+        Requests per second by HTTP status code, of those that came up.
+    mean_ms : float or None
+        Mean latency; None without requests.
+    """
 
     time: float
     requests_per_second: float
     errors_per_second: float
     p50_ms: float | None
     p95_ms: float | None
+    p99_ms: float | None
+    waiting: int
+    batch_rows: float | None
+    memory: int | None
+    cpu: float | None
+    versions: dict[str, float]
+    codes: dict[str, float]
+    mean_ms: float | None = None
 
 
 class ShadowCounts(Struct, frozen=True):
@@ -68,19 +141,25 @@ class ShadowCounts(Struct, frozen=True):
 class TrafficRow(Struct, frozen=True):
     """One version behind an endpoint and its share of the traffic; weights are relative to their sum.
 
-    ``requests_per_second`` is null while it is not known, ``shadow`` for a version that is none.
+    ``shadow`` is null for a version that is none.
     """
 
     version: str
     weight: int
     state: VersionState
-    requests_total: int
-    requests_per_second: float | None
     shadow: ShadowCounts | None
 
 
 class EndpointRow(Struct, frozen=True):
-    """One endpoint. ``samples`` holds only what is newer than the request's cursor."""
+    """One endpoint; its series is told apart from it.
+
+    Attributes
+    ----------
+    kind : str
+        What serves it, where that is no server of ours: ``"Triton"``.
+    untold : list of str
+        Fields of `Sample` that such a server tells nothing of.
+    """
 
     name: str
     target: str
@@ -90,8 +169,8 @@ class EndpointRow(Struct, frozen=True):
     traffic: list[TrafficRow]
     requests_total: int
     errors_total: int
-    latest: Sample | None
-    samples: list[Sample]
+    kind: str = ""
+    untold: list[str] = field(default_factory=list)
 
 
 class RunRow(Struct, frozen=True):
@@ -136,11 +215,28 @@ class RunRow(Struct, frozen=True):
 
 
 class Snapshot(Struct, frozen=True):
-    """Everything that the panel shows. ``models`` and ``runs`` are null while nothing changed since the cursor."""
+    """What the panel shows, as far as it changed since the cursor.
+
+    Attributes
+    ----------
+    cursor : str
+        Asks for what comes after.
+    models : int or None
+        How many are registered; null until the registry has answered. They are listed by pages.
+    models_number : int
+        Another one whenever a model changed.
+    endpoints, runs : list or None
+        Null while nothing changed.
+    samples : dict of str to list of Sample
+        By ``target/name`` of the endpoint, oldest first.
+    registry_error, runs_error : str or None
+    """
 
     cursor: str
-    models: list[ModelRow] | None
-    endpoints: list[EndpointRow]
+    models: int | None
+    models_number: int
+    endpoints: list[EndpointRow] | None
+    samples: dict[str, list[Sample]]
     runs: list[RunRow] | None
     registry_error: str | None
     runs_error: str | None

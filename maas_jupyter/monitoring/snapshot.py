@@ -11,14 +11,22 @@ from functools import partial
 from typing import Any, Generic, Protocol, TypeVar
 
 from maas_jupyter.errors import MaasError
+from maas_jupyter.monitoring.catalogue import Catalogue
+from maas_jupyter.monitoring.counts import EndpointCounts
 from maas_jupyter.monitoring.feed import Feed, in_words
-from maas_jupyter.monitoring.history import History, Key
-from maas_jupyter.monitoring.rows import EndpointRow, ModelRow, RunRow, Snapshot, TrafficRow
-from maas_jupyter.monitoring.scrape import EndpointCounts, parse
+from maas_jupyter.monitoring.history import History, Key, Minutes, Reading
+from maas_jupyter.monitoring.rows import EndpointRow, ModelVersions, RunRow, Sample, Snapshot, TrafficRow
+from maas_jupyter.monitoring.scrape import Scrape
+from maas_jupyter.monitoring.store import SampleStore
 from maas_jupyter.schema import EndpointState, VersionStatus
 
 #: Seconds that one request waits for a registry or a target that is slow.
 PATIENCE = 3.0
+
+#: Of looks at the registry.
+_REST = 10.0
+#: Seconds between two times that samples are written to disk.
+_FLUSH_SECONDS = 10.0
 
 _SILENT = ("unavailable", "stopped")
 
@@ -27,13 +35,18 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class WatchedEndpoint:
-    """An endpoint as its target knows it, whether its server runs or not."""
+    """An endpoint as its target knows it, whether its server runs or not.
+
+    ``kind`` and ``untold`` are those of `EndpointRow`.
+    """
 
     name: str
     url: str
     state: EndpointState
     reason: str = ""
     traffic: list[VersionStatus] = field(default_factory=list)
+    kind: str = ""
+    untold: tuple[str, ...] = ()
 
 
 class Source(Protocol):
@@ -46,8 +59,8 @@ class Source(Protocol):
     def endpoints(self) -> Iterable[WatchedEndpoint]:
         """Return every endpoint that the target should serve; those of a dead server are unavailable or stopped."""
 
-    def metrics_text(self) -> str:
-        """Return the Prometheus text of the target's server.
+    def scrape(self) -> Scrape:
+        """Read the metrics of the target's server; asked after its endpoints.
 
         Raises
         ------
@@ -60,7 +73,7 @@ class Source(Protocol):
 class _Look:
     time: float
     endpoints: list[WatchedEndpoint]
-    counts: dict[str, EndpointCounts]
+    scrape: Scrape | None
     trouble: str
 
 
@@ -95,30 +108,50 @@ class Watcher:
         The targets to watch; gone through at every snapshot, so that they may change.
     interval : float
         Seconds between two requests of one asker.
+    store : SampleStore, optional
+        Keeps the samples on disk.
     patience : float
         Seconds that a request waits for something slow before it is answered with what is known.
     clock : callable
         Epoch seconds.
+
+    Attributes
+    ----------
+    catalogue : Catalogue
+        The registry's models at the last look.
     """
 
     def __init__(
         self,
-        models: Callable[[], list[ModelRow]],
+        models: Callable[[], list[ModelVersions]],
         runs: Callable[[], list[RunRow]],
         sources: Iterable[Source],
         *,
         interval: float,
+        store: SampleStore | None = None,
         patience: float = PATIENCE,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._boot = secrets.token_hex(4)
         self._clock = clock
-        self._models: _Newest[list[ModelRow]] = _Newest()
+        self.catalogue = Catalogue()
         self._runs: _Newest[list[RunRow]] = _Newest()
+        self._endpoints: _Newest[list[EndpointRow]] = _Newest()
         self._history = History()
+        self._minutes = Minutes()
+        self._store = store
         self._looks: dict[str, _Look] = {}
-        self._registry = Feed("The registry", models, self._models.take, interval=interval, patience=patience)
+        # Listing thousands of models takes the interpreter from all others for a part of a second.
+        rest = _REST if interval else 1.0
+        self._registry = Feed(
+            "The registry", models, self.catalogue.take, interval=interval, patience=patience, rest=rest
+        )
         self._trainings = Feed("The folder of runs", runs, self._runs.take, interval=interval / 2, patience=patience)
+        self._feeds: list[Feed[Any]] = [self._registry, self._trainings]
+        if store:
+            self._feeds.append(
+                Feed("The history", store.flush, lambda _: None, interval=_FLUSH_SECONDS, patience=patience)
+            )
         self._sources = sources
         self._interval = interval
         self._patience = patience
@@ -135,21 +168,41 @@ class Watcher:
         """
         self._targets = {source.name: self._target(source) for source in self._sources}
         self._looks = {name: self._looks[name] for name in self._targets if name in self._looks}
-        feeds: list[Feed[Any]] = [self._registry, self._trainings, *(feed for _, feed in self._targets.values())]
-        await asyncio.gather(*(feed.refresh() for feed in feeds))
-        seen_models, seen_runs, seen_samples = self._read(since)
+        await asyncio.gather(
+            *(feed.refresh() for feed in [*self._feeds, *(feed for _, feed in self._targets.values())])
+        )
+        seen_endpoints, seen_runs, seen_samples = self._read(since)
+        self._endpoints.take(
+            [self._row(name, endpoint, look) for name, look in self._looks.items() for endpoint in look.endpoints]
+        )
         return Snapshot(
-            cursor=f"{self._boot}.{self._models.number}.{self._runs.number}.{self._history.newest_id}",
-            models=self._models.unless(seen_models),
-            endpoints=[
-                self._row(name, endpoint, look, seen_samples)
+            cursor=f"{self._boot}.{self._endpoints.number}.{self._runs.number}.{self._history.newest_id}",
+            models=self.catalogue.total,
+            models_number=self.catalogue.number,
+            endpoints=self._endpoints.unless(seen_endpoints),
+            samples={
+                f"{name}/{endpoint.name}": samples
                 for name, look in self._looks.items()
                 for endpoint in look.endpoints
-            ],
+                if (samples := self._history.samples((name, endpoint.name), after=seen_samples))
+            },
             runs=self._runs.unless(seen_runs),
             registry_error=self._registry.trouble or None,
             runs_error=self._trainings.trouble or None,
         )
+
+    async def past(self, key: Key, seconds: float) -> list[Sample]:
+        """Return an endpoint's samples of the last so many seconds, oldest first.
+
+        Raises
+        ------
+        Unavailable
+            If they cannot be read.
+        """
+        since = self._clock() - seconds
+        if self._store is None:
+            return [sample for sample in self._history.samples(key) if sample.time > since]
+        return await asyncio.to_thread(self._store.read, key, since)
 
     def _target(self, source: Source) -> tuple[Source, Feed[_Look]]:
         known = self._targets.get(source.name)
@@ -165,61 +218,64 @@ class Watcher:
 
     def _read(self, cursor: str) -> tuple[int, int, int]:
         try:
-            boot, models, runs, samples = cursor.split(".")
-            return (int(models), int(runs), int(samples)) if boot == self._boot else (0, 0, 0)
+            boot, endpoints, runs, samples = cursor.split(".")
+            return (int(endpoints), int(runs), int(samples)) if boot == self._boot else (0, 0, 0)
         except ValueError:
             return 0, 0, 0
 
-    def _row(self, target: str, endpoint: WatchedEndpoint, look: _Look, seen_samples: int) -> EndpointRow:
-        key = (target, endpoint.name)
+    def _row(self, target: str, endpoint: WatchedEndpoint, look: _Look) -> EndpointRow:
         state, reason = endpoint.state, endpoint.reason
         trouble = self._targets[target][1].trouble or look.trouble
         if trouble and state not in _SILENT:
             state, reason = "unavailable", trouble
-        whole = self._history.counts(key).whole
-        samples = self._history.samples(key)
+        newest = self._history.newest((target, endpoint.name))
         return EndpointRow(
             name=endpoint.name,
             target=target,
             url=endpoint.url,
             state=state,
             reason=reason,
-            traffic=[self._traffic_row(key, row, state not in _SILENT) for row in endpoint.traffic],
-            requests_total=whole.requests,
-            errors_total=whole.errors,
-            latest=samples[-1] if samples and state not in _SILENT else None,
-            samples=self._history.samples(key, after=seen_samples),
-        )
-
-    def _traffic_row(self, key: Key, row: VersionStatus, speaks: bool) -> TrafficRow:
-        counts, rates = self._history.counts(key).of(row.version), self._history.rates(key)
-        return TrafficRow(
-            version=row.version,
-            weight=row.weight,
-            state=row.state,
-            requests_total=counts.requests,
-            requests_per_second=rates.get(row.version, 0.0) if speaks and rates is not None else None,
-            shadow=counts.copies if row.shadow else None,
+            traffic=[
+                TrafficRow(
+                    row.version, row.weight, row.state, newest.counts.of(row.version).copies if row.shadow else None
+                )
+                for row in endpoint.traffic
+            ],
+            requests_total=newest.whole.requests,
+            errors_total=newest.whole.errors,
+            kind=endpoint.kind,
+            untold=list(endpoint.untold),
         )
 
     def _look(self, source: Source) -> _Look:
         endpoints = sorted(source.endpoints(), key=lambda endpoint: endpoint.name)
         if all(endpoint.state in _SILENT for endpoint in endpoints):
-            return _Look(self._clock(), endpoints, {}, "")
+            return _Look(self._clock(), endpoints, None, "")
         try:
-            text = source.metrics_text()
+            scrape = source.scrape()
         except MaasError as error:
             # It answered a moment ago: the rows are known, their counts are not.
-            return _Look(self._clock(), endpoints, {}, in_words(error))
-        return _Look(self._clock(), endpoints, parse(text).models, "")
+            return _Look(self._clock(), endpoints, None, in_words(error))
+        return _Look(self._clock(), endpoints, scrape, "")
 
     def _take_look(self, source: Source, look: _Look) -> None:
         if source.name not in self._targets or self._targets[source.name][0] is not source:
             return  # it was disconnected meanwhile
         self._looks[source.name] = look
-        for endpoint in look.endpoints:
-            if endpoint.state not in _SILENT and not look.trouble:
-                counts = look.counts.get(endpoint.name, EndpointCounts())
-                self._history.add((source.name, endpoint.name), look.time, counts)
+        if look.scrape is not None:
+            for endpoint in look.endpoints:
+                if endpoint.state not in _SILENT:
+                    self._take_reading((source.name, endpoint.name), look.time, look.scrape)
         watched = {(name, endpoint.name) for name, look in self._looks.items() for endpoint in look.endpoints}
         self._history.keep(watched)
+        self._minutes.keep(watched)
+
+    def _take_reading(self, key: Key, now: float, scrape: Scrape) -> None:
+        counts = scrape.models.get(key[1], EndpointCounts())
+        reading = Reading(now, counts, scrape.memory, scrape.cpu_seconds)
+        sample, minute = self._history.add(key, reading), self._minutes.add(key, reading)
+        if self._store is not None:
+            if sample is not None:
+                self._store.add(key, sample)
+            if minute is not None:
+                self._store.add_minute(key, minute)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from maas_jupyter.config import MaasConfig, current
-from maas_jupyter.monitoring import RecentRuns, RegisteredModels, Watcher
+from maas_jupyter.monitoring import RecentRuns, RegisteredModels, SampleStore, Watcher
 from maas_jupyter.server_extension.handlers import add_handlers
 from maas_jupyter.server_extension.sources import Sources
 
@@ -17,7 +17,8 @@ def watcher(config: MaasConfig) -> Watcher:
     """Return a watcher of the configured registry, the home's runs, the local target and the connected servers."""
     home = config.home_path
     sources = Sources(home, config.server_home)
-    return Watcher(RegisteredModels(config), RecentRuns(home), sources, interval=config.refresh_interval)
+    store = SampleStore(home / "monitoring" / "samples.db")
+    return Watcher(RegisteredModels(config), RecentRuns(home), sources, interval=config.refresh_interval, store=store)
 
 
 def _load_jupyter_server_extension(server_app: ServerApp) -> None:

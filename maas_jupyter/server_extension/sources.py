@@ -1,21 +1,25 @@
-"""The targets that the panel watches: this machine's, and every connected server."""
+"""What the panel watches: this machine's target, every connected server, and those that are attached."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from maas_jupyter import plugins
 from maas_jupyter.errors import MaasError
 from maas_jupyter.monitoring import Source, WatchedEndpoint
+from maas_jupyter.monitoring.scrape import Scrape, parse
 
 if TYPE_CHECKING:
+    from maas_jupyter.monitoring.foreign import AttachedServer, ForeignSource
     from maas_jupyter.targets.base import Target
     from maas_jupyter.targets.connections import Connection
 
 _log = logging.getLogger(__name__)
+
+L = TypeVar("L")
 
 
 class Sources:
@@ -33,26 +37,46 @@ class Sources:
         self._home = home
         self._local = TargetSource("local", lambda: _local(server_home))
         self._remote: dict[Connection, TargetSource] = {}
-        self._trouble = ""
+        self._attached: dict[AttachedServer, ForeignSource] = {}
+        self._troubles: dict[str, str] = {}
 
     def __iter__(self) -> Iterator[Source]:
         """Return the sources, this machine's first."""
         yield self._local
+        yield from self._connected()
+        yield from self._foreign()
+
+    def _connected(self) -> Iterator[Source]:
         # Most Jupyter servers have none, and start without what reading them needs.
         if not (self._home / "targets.json").exists():
             return
         from maas_jupyter.targets.connections import Connections
 
-        try:
-            found = Connections(self._home).read().values()
-            self._trouble = ""
-        except MaasError as error:
-            if error.message != self._trouble:
-                _log.warning(error.message)
-            self._trouble = error.message
-            return
+        found = self._listed("targets", Connections(self._home).read)
         self._remote = {each: self._remote.get(each) or _source(each) for each in found}
         yield from self._remote.values()
+
+    def _foreign(self) -> Iterator[Source]:
+        if not (self._home / "attached.json").exists():
+            return
+        from maas_jupyter.monitoring.foreign import AttachedServers, ForeignSource
+
+        found = self._listed("attached", AttachedServers(self._home).read)
+        self._attached = {each: self._attached.get(each) or ForeignSource(each, before_start) for each in found}
+        # The name of a target is the target's, whoever had it first.
+        names = {self._local.name, *(each.name for each in self._remote)}
+        yield from (source for source in self._attached.values() if source.name not in names)
+
+    def _listed(self, what: str, read: Callable[[], dict[str, L]]) -> list[L]:
+        try:
+            found = list(read().values())
+        except MaasError as error:
+            if error.message != self._troubles.get(what):
+                _log.warning(error.message)
+            self._troubles[what] = error.message
+            return []
+        self._troubles.pop(what, None)
+        return found
 
 
 class TargetSource:
@@ -84,15 +108,20 @@ class TargetSource:
             for each in self._target.endpoints()
         ]
 
-    def metrics_text(self) -> str:
-        """Return the Prometheus text of the target's server, which is one for all of its endpoints.
+    def scrape(self) -> Scrape:
+        """Read the metrics of the target's server, which is one for all of its endpoints.
 
         Raises
         ------
         Unavailable
             If the server does not answer.
         """
-        return self._target.connection().metrics_text()
+        return parse(self._target.connection().metrics_text())
+
+
+def before_start(variable: str) -> str:
+    """Return how a token's variable is set for the Jupyter server."""
+    return f"Set {variable} before JupyterLab starts."
 
 
 def _local(home: Path) -> Target:
@@ -104,6 +133,6 @@ def _source(connection: Connection) -> TargetSource:
     def load() -> Target:
         from maas_jupyter.targets.remote import RemoteTarget
 
-        return RemoteTarget(connection, how_to_set=lambda variable: f"Set {variable} before JupyterLab starts.")
+        return RemoteTarget(connection, how_to_set=before_start)
 
     return TargetSource(connection.name, load)

@@ -8,7 +8,7 @@ from maas_jupyter.widgets import html
 
 if TYPE_CHECKING:
     from maas_jupyter.monitoring import EndpointMetrics
-    from maas_jupyter.monitoring.scrape import VersionMetrics
+    from maas_jupyter.monitoring.summary import VersionMetrics
     from maas_jupyter.targets import Endpoint, EndpointList, Prediction
     from maas_jupyter.targets.logs import LogLines
 
@@ -74,7 +74,7 @@ def render_metrics(metrics: EndpointMetrics) -> dict[str, Any]:
 
 def _versions(versions: list[VersionMetrics]) -> str:
     """Draw each version's part of the traffic, and how a shadow's answers compared."""
-    from maas_jupyter.monitoring.scrape import compared
+    from maas_jupyter.monitoring.summary import compared
 
     rows = []
     for row in versions:

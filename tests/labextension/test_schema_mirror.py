@@ -16,7 +16,7 @@ from maas_jupyter.runs import RunStatus
 
 SOURCE = (Path(__file__).parents[2] / "labextension" / "src" / "schema.ts").read_text(encoding="utf-8")
 INTERFACES = dict(re.findall(r"^export interface (\w+) \{\n(.*?)^\}", SOURCE, re.MULTILINE | re.DOTALL))
-UNIONS = dict(re.findall(r"^export type (\w+) = ([^;]+);", SOURCE, re.MULTILINE))
+UNIONS = dict(re.findall(r"^export type (\w+)(?<!Values) = ([^;]+);", SOURCE, re.MULTILINE))
 LITERALS = {
     "EndpointState": schema.EndpointState,
     "RunStatus": RunStatus,
@@ -36,9 +36,15 @@ def typescript(kind: Any) -> str:
         return " | ".join(typescript(part) for part in get_args(kind))
     if get_origin(kind) is list:
         return f"readonly {typescript(*get_args(kind))}[]"
+    if get_origin(kind) is dict:
+        return f"Readonly<Record<{', '.join(map(typescript, get_args(kind)))}>>"
     if get_origin(kind) is Literal:
         return next(name for name in UNIONS if LITERALS[name] == kind)
-    return kind.__name__
+    return f"{kind.__name__}Values" if is_array(kind) else kind.__name__
+
+
+def is_array(struct: type) -> bool:
+    return bool(struct.__struct_config__.array_like)
 
 
 @pytest.mark.parametrize("name", STRUCTS)
@@ -47,6 +53,12 @@ def test_interface_has_the_fields_of_the_struct(name):
     hints = get_type_hints(struct)
     fields = dict(re.findall(r"^  readonly (\w+): (.+);$", INTERFACES[name], re.MULTILINE))
     assert fields == {field.encode_name: typescript(hints[field.name]) for field in msgspec.structs.fields(struct)}
+
+
+@pytest.mark.parametrize("name", [name for name, struct in STRUCTS.items() if is_array(struct)])
+def test_values_of_an_array_come_in_the_order_of_the_fields(name):
+    (listed,) = re.findall(rf"^export const {name.upper()}_FIELDS = \[([^\]]+)\]", SOURCE, re.MULTILINE)
+    assert re.findall(r"'(\w+)'", listed) == [field.encode_name for field in msgspec.structs.fields(STRUCTS[name])]
 
 
 def test_nothing_else_is_mirrored():

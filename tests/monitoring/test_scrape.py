@@ -7,14 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from maas_jupyter.monitoring.counts import EndpointCounts, VersionCounts, histogram_quantile
 from maas_jupyter.monitoring.rows import ShadowCounts
-from maas_jupyter.monitoring.scrape import (
-    EndpointCounts,
-    VersionCounts,
-    endpoint_metrics,
-    histogram_quantile,
-    parse,
-)
+from maas_jupyter.monitoring.scrape import parse
+from maas_jupyter.monitoring.summary import endpoint_metrics
 from maas_jupyter.schema import VersionStatus
 
 

@@ -5,9 +5,11 @@ import pytest
 
 from maas_jupyter.errors import Unavailable
 from maas_jupyter.monitoring import WatchedEndpoint, Watcher
-from maas_jupyter.monitoring.rows import ModelRow, ShadowCounts, TrafficRow
+from maas_jupyter.monitoring.rows import ModelVersions, ShadowCounts, TrafficRow, VersionRow
+from maas_jupyter.monitoring.scrape import parse
 from maas_jupyter.schema import VersionStatus
 
+VERSION = VersionRow("1", [], "classification", "fp32", 1000, None, None, None, None, 1.0)
 INTERVAL = 0.0  # every request takes a look; tests of the interval say otherwise
 URL = "http://127.0.0.1:1/v2/models/digits"
 
@@ -45,10 +47,10 @@ class Target:
             raise self.endpoints_error
         return [WatchedEndpoint(name, URL, self.state, "", self.traffic) for name in self.names]
 
-    def metrics_text(self):
+    def scrape(self):
         if self.scrape_error:
             raise self.scrape_error
-        return prometheus(self.total) + self.more
+        return parse(prometheus(self.total) + self.more)
 
 
 class Models:
@@ -68,7 +70,11 @@ class Models:
         self.gate.wait()
         if self.error:
             raise self.error
-        return [ModelRow(name, 1.0, []) for name in self.names]
+        return [ModelVersions(name, 1.0, [VERSION]) for name in self.names]
+
+
+def listed(watcher):
+    return [row.name for row in watcher.catalogue.page().rows]
 
 
 @pytest.fixture
@@ -100,31 +106,32 @@ def watcher(models, target, clock):
 def test_the_first_snapshot_has_everything_and_a_later_one_what_is_new(watcher, target, models):
     async def session():
         first = await watcher.snapshot()
-        assert [model.name for model in first.models] == ["digits"]
+        assert (first.models, listed(watcher)) == (1, ["digits"])
         (row,) = first.endpoints
         assert (row.name, row.target, row.url, row.state) == ("digits", "local", URL, "ready")
-        assert row.traffic == [TrafficRow("1", 100, "ready", 0, None, None)]
-        assert (row.requests_total, row.latest, row.samples) == (0, None, [])
+        assert row.traffic == [TrafficRow("1", 100, "ready", None)]
+        assert (row.requests_total, first.samples) == (0, {})
 
         target.total = 10
         second = await watcher.snapshot(first.cursor)
-        (row,) = second.endpoints
-        assert second.models is None
-        assert (row.requests_total, row.latest.requests_per_second, row.latest.p50_ms) == (10, 5.0, 5.0)
-        assert row.samples == [row.latest]
+        assert (second.models, second.models_number) == (1, first.models_number)
+        assert second.endpoints[0].requests_total == 10
+        (sample,) = second.samples["local/digits"]
+        assert (sample.requests_per_second, sample.p50_ms) == (5.0, 5.0)
 
         third = await watcher.snapshot(second.cursor)
-        assert len(third.endpoints[0].samples) == 1
-        assert third.endpoints[0].latest.requests_per_second == 0.0
+        assert third.endpoints is None
+        assert [sample.requests_per_second for sample in third.samples["local/digits"]] == [0.0]
 
         models.names.append("wine")
         fourth = await watcher.snapshot(third.cursor)
-        assert [model.name for model in fourth.models] == ["digits", "wine"]
+        assert fourth.models_number != third.models_number
+        assert (fourth.models, listed(watcher)) == (2, ["digits", "wine"])
 
         # Another tab that was away since the first one gets what it missed.
         late = await watcher.snapshot(first.cursor)
-        assert len(late.endpoints[0].samples) == 4
-        assert late.models is not None
+        assert len(late.samples["local/digits"]) == 4
+        assert late.endpoints is not None
 
     asyncio.run(session())
 
@@ -145,13 +152,10 @@ def test_versions_and_shadow_are_shown_apart(watcher, target):
         )
         (row,) = (await watcher.snapshot()).endpoints
         assert row.traffic == [
-            TrafficRow("1", 90, "ready", 18, 9.0, None),
-            TrafficRow("2", 10, "loading", 0, 0.0, None),
-            TrafficRow("3", 0, "ready", 0, 0.0, ShadowCounts(compared=8, disagreed=2, failed=1, dropped=5)),
+            TrafficRow("1", 90, "ready", None),
+            TrafficRow("2", 10, "loading", None),
+            TrafficRow("3", 0, "ready", ShadowCounts(compared=8, disagreed=2, failed=1, dropped=5)),
         ]
-        target.state = "unavailable"
-        (row,) = (await watcher.snapshot()).endpoints
-        assert [each.requests_per_second for each in row.traffic] == [None, None, None]
 
     asyncio.run(session())
 
@@ -180,7 +184,7 @@ def test_runs_that_cannot_be_read_are_named_and_hide_nothing_else(models, target
     async def session():
         snapshot = await Watcher(models, fail, [target], interval=INTERVAL).snapshot()
         assert "not yours" in snapshot.runs_error
-        assert (snapshot.runs, len(snapshot.models), len(snapshot.endpoints)) == (None, 1, 1)
+        assert (snapshot.runs, snapshot.models, len(snapshot.endpoints)) == (None, 1, 1)
 
     asyncio.run(session())
 
@@ -191,8 +195,8 @@ def test_a_foreign_cursor_gives_everything(watcher, cursor):
         for _ in range(3):
             known = await watcher.snapshot()
         again = await watcher.snapshot(cursor)
-        assert again.models is not None
-        assert len(again.endpoints[0].samples) == 3
+        assert again.endpoints is not None
+        assert len(again.samples["local/digits"]) == 3
         assert again.cursor.split(".")[0] == known.cursor.split(".")[0]
 
     asyncio.run(session())
@@ -202,7 +206,7 @@ def test_the_cursor_of_another_run_of_the_extension_gives_everything(watcher, mo
     async def session():
         before = await Watcher(models, list, [target], interval=INTERVAL).snapshot()
         after = await watcher.snapshot(before.cursor)
-        assert after.models is not None
+        assert after.endpoints is not None
 
     asyncio.run(session())
 
@@ -213,11 +217,11 @@ def test_a_registry_that_fails_keeps_the_last_known_models(watcher, models):
         models.error = Unavailable("The registry is down.", hint="Start it.")
         second = await watcher.snapshot(first.cursor)
         assert second.registry_error == "The registry is down. Start it."
-        assert second.models is None
-        assert [model.name for model in (await watcher.snapshot()).models] == ["digits"]
+        assert (second.models, second.models_number) == (1, first.models_number)
+        assert listed(watcher) == ["digits"]
         models.error = None
         third = await watcher.snapshot(second.cursor)
-        assert (third.registry_error, third.models) == (None, None)
+        assert (third.registry_error, third.models_number) == (None, first.models_number)
 
     asyncio.run(session())
 
@@ -258,7 +262,7 @@ def test_a_hanging_registry_is_not_waited_for_and_is_asked_once(models, target, 
         second = await watcher.snapshot(first.cursor)
         assert second.registry_error
         assert models.looks == 1
-        assert second.endpoints[0].samples
+        assert second.samples
         models.gate.set()
         while (third := await watcher.snapshot(second.cursor)).models is None:
             pass
@@ -326,9 +330,10 @@ def test_a_dead_server_gives_its_rows_and_is_not_scraped(watcher, target, state)
         target.total = 7
         await watcher.snapshot()
         target.state, target.scrape_error = state, AssertionError("scraped a dead server")
-        (row,) = (await watcher.snapshot()).endpoints
-        assert (row.state, row.latest, row.requests_total) == (state, None, 7)
-        assert len(row.samples) == 1
+        snapshot = await watcher.snapshot()
+        (row,) = snapshot.endpoints
+        assert (row.state, row.requests_total) == (state, 7)
+        assert len(snapshot.samples["local/digits"]) == 1
 
     asyncio.run(session())
 
@@ -356,11 +361,11 @@ def test_a_target_that_fails_keeps_its_rows_as_unavailable(watcher, target):
 
 
 def test_metrics_that_are_no_prometheus_text_do_not_break_the_snapshot(watcher, target):
-    target.metrics_text = lambda: "maas_requests_total{ broken"
+    target.scrape = lambda: parse("maas_requests_total{ broken")
 
     async def session():
         await watcher.snapshot()
-        target.metrics_text = lambda: prometheus(1)
+        target.scrape = lambda: parse(prometheus(1))
         assert (await watcher.snapshot()).endpoints[0].requests_total == 1
 
     asyncio.run(session())
@@ -387,8 +392,9 @@ def test_a_restarted_server_counts_from_zero(watcher, target):
         target.total = 100
         await watcher.snapshot()
         target.total = 4
-        (row,) = (await watcher.snapshot()).endpoints
-        assert (row.requests_total, row.latest.requests_per_second) == (4, 2.0)
+        snapshot = await watcher.snapshot()
+        assert snapshot.endpoints[0].requests_total == 4
+        assert [sample.requests_per_second for sample in snapshot.samples["local/digits"]] == [2.0]
 
     asyncio.run(session())
 
@@ -400,7 +406,7 @@ def test_an_endpoint_that_is_gone_takes_its_samples_with_it(watcher, target):
         target.names = []
         assert (await watcher.snapshot()).endpoints == []
         target.names = ["digits"]
-        assert (await watcher.snapshot()).endpoints[0].samples == []
+        assert (await watcher.snapshot()).samples == {}
 
     asyncio.run(session())
 
@@ -415,11 +421,12 @@ def test_targets_come_and_go(models, target, clock):
         sources.append(other)
         assert [row.target for row in (await watcher.snapshot()).endpoints] == ["local", "gpu"]
         other.total = 4
-        assert (await watcher.snapshot()).endpoints[1].samples
+        assert (await watcher.snapshot()).samples["gpu/digits"]
         sources[1] = again = Target("gpu")  # connected anew under the same name
         again.names = ["wine"]
-        (_, row) = (await watcher.snapshot()).endpoints
-        assert (row.name, row.samples) == ("wine", [])
+        snapshot = await watcher.snapshot()
+        assert [row.name for row in snapshot.endpoints] == ["digits", "wine"]
+        assert "gpu/wine" not in snapshot.samples
         sources.remove(again)
         assert [row.target for row in (await watcher.snapshot()).endpoints] == ["local"]
 

@@ -3,11 +3,13 @@ import os
 import signal
 import socket
 
+import msgspec
 import numpy as np
 import pytest
 
 from maas_jupyter.errors import InvalidInput
 from maas_jupyter.monitoring import endpoint_metrics
+from maas_jupyter.monitoring.rows import Sample
 from maas_jupyter.serving.client import ServingClient
 from maas_jupyter.serving.record import read_record
 from maas_jupyter.targets.local import LocalTarget
@@ -44,23 +46,33 @@ class TestSilentRegistry:
         snapshot = await look_until(jp_fetch, lambda snapshot: "does not answer" in snapshot["registry_error"])
         assert silent_server in snapshot["registry_error"]
         assert snapshot["models"] is None
-        assert snapshot["endpoints"] == []
+        assert not snapshot["endpoints"]
+
+
+async def models_of(jp_fetch):
+    return json.loads((await jp_fetch("maas-jupyter", "models")).body)["rows"]
+
+
+async def versions_of(jp_fetch, name):
+    return json.loads((await jp_fetch("maas-jupyter", "models", name)).body)["versions"]
 
 
 async def test_models_show_up_when_they_are_registered(jp_fetch, registry, bundle):
     run_id = registry.start_run("square", {}, {})
     first = await look_until(jp_fetch, lambda snapshot: snapshot["models"] is not None)
-    assert first["models"] == []
-    registry.register("square", bundle, run_id=run_id, metrics={})
+    assert (first["models"], await models_of(jp_fetch)) == (0, [])
+    registry.register("square", bundle, run_id=run_id, metrics={"accuracy": 0.9})
     second = await look_until(jp_fetch, lambda snapshot: snapshot["models"])
-    (version,) = second["models"][0]["versions"]
-    assert (version["aliases"], version["metric"]) == (["champion"], None)
-    registry.register("square", bundle, run_id=run_id, metrics={}, parent="square/1")
+    (row,) = await models_of(jp_fetch)
+    assert (row["aliases"], row["newest"]["metric"]) == ({"champion": "1"}, 0.9)
+    registry.register("square", bundle, run_id=run_id, metrics={"accuracy": 0.95}, parent="square/1")
     registry.set_alias("square/2", "champion")
-    third = await look_until(jp_fetch, lambda snapshot: snapshot["models"][0]["versions"][0]["aliases"] == ["champion"])
-    newest, oldest = third["models"][0]["versions"]
+    while (await models_of(jp_fetch))[0]["aliases"] != {"champion": "2"}:
+        third = await look_until(jp_fetch, lambda snapshot: snapshot["models_number"] > second["models_number"])
+    newest, oldest = await versions_of(jp_fetch, "square")
     assert (newest["version"], newest["parent"], oldest["aliases"]) == ("2", "square/1", [])
-    assert (await snapshot_of(jp_fetch, third["cursor"]))["models"] is None
+    assert newest["change"] == pytest.approx(0.05)
+    assert (await snapshot_of(jp_fetch, third["cursor"]))["models_number"] >= third["models_number"]
 
 
 @pytest.fixture
@@ -91,21 +103,24 @@ async def test_requests_to_the_model_server_show_in_the_snapshot(jp_fetch, targe
     assert (row["name"], row["target"], row["url"], row["state"]) == ("square", "local", endpoint.url, "ready")
     (traffic,) = row["traffic"]
     assert (traffic["version"], traffic["weight"], traffic["state"], traffic["shadow"]) == ("1", 100, "ready", None)
-    assert (row["requests_total"], row["latest"]) == (0, None)
+    assert row["requests_total"] == 0
 
     ask(endpoint, 5)
     record = read_record(target.home)
     with ServingClient(record.url, record.token) as client, pytest.raises(InvalidInput):
         client.infer("square", {"x": np.ones((1, 3), np.float32)})
-    row = the_endpoint(await snapshot_of(jp_fetch, first["cursor"]))
+    second = await snapshot_of(jp_fetch, first["cursor"])
+    row = the_endpoint(second)
     assert (row["requests_total"], row["errors_total"]) == (6, 1)
-    (sample,) = row["samples"]
-    assert sample == row["latest"]
-    assert sample["requests_per_second"] > sample["errors_per_second"] > 0
-    assert 0 < sample["p50_ms"] <= sample["p95_ms"]
-
-    assert row["traffic"][0]["requests_total"] == 6
-    assert row["traffic"][0]["requests_per_second"] == sample["requests_per_second"]
+    (values,) = second["samples"]["local/square"]
+    sample = msgspec.convert(values, Sample)
+    assert sample.requests_per_second > sample.errors_per_second > 0
+    assert 0 < sample.p50_ms <= sample.p95_ms <= sample.p99_ms
+    assert sample.versions == {"1": sample.requests_per_second}
+    assert set(sample.codes) == {"200", "400"}
+    assert (sample.waiting, sample.batch_rows) == (0, 1.0)
+    assert sample.memory > 10_000_000
+    assert sample.cpu >= 0
     metrics = endpoint_metrics("square", endpoint.metrics_text(), endpoint.traffic)
     assert (metrics.requests_total, metrics.errors_total) == (6, 1)
     assert [(row.version, row.requests_total, row.share) for row in metrics.versions] == [("1", 6, 1.0)]
@@ -120,7 +135,7 @@ async def test_a_killed_server_shows_as_unavailable_until_it_is_back(jp_fetch, t
     os.kill(read_record(target.home).pid, signal.SIGKILL)
     dead = await look_until(jp_fetch, lambda snapshot: the_endpoint(snapshot)["state"] != "ready")
     row = the_endpoint(dead)
-    assert (row["state"], row["latest"], row["requests_total"]) == ("unavailable", None, 3)
+    assert (row["state"], row["requests_total"]) == ("unavailable", 3)
     assert "is gone" in row["reason"]
     assert dead["registry_error"] is None
 
@@ -133,7 +148,7 @@ async def test_a_killed_server_shows_as_unavailable_until_it_is_back(jp_fetch, t
 async def test_a_stopped_server_shows_as_stopped(jp_fetch, target):
     target.stop()
     row = the_endpoint(await snapshot_of(jp_fetch))
-    assert (row["state"], row["url"], row["latest"]) == ("stopped", "", None)
+    assert (row["state"], row["url"]) == ("stopped", "")
 
 
 async def test_a_server_that_hangs_is_named_and_the_snapshot_comes(jp_fetch, target):

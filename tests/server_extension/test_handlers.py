@@ -9,9 +9,11 @@ from traitlets.config import Config
 
 from maas_jupyter.errors import InvalidInput, MaasError, NotFound, Unauthorized, Unavailable
 from maas_jupyter.monitoring import RecentRuns, WatchedEndpoint, Watcher
-from maas_jupyter.monitoring.rows import ModelRow, Snapshot, VersionRow
+from maas_jupyter.monitoring.rows import ModelVersions, Snapshot, VersionRow
+from maas_jupyter.monitoring.scrape import parse
 from maas_jupyter.schema import VersionStatus
-from maas_jupyter.server_extension.handlers import MaasHandler, add_handlers
+from maas_jupyter.server_extension.handlers import add_handlers
+from maas_jupyter.server_extension.handlers.base import MaasHandler
 
 BASE_URL = "/user/a.b%40c/"
 ROUTE = ("maas-jupyter", "snapshot")
@@ -23,6 +25,7 @@ VERSION = VersionRow(
     size=1000,
     metric_name="accuracy",
     metric=0.97,
+    change=None,
     parent=None,
     created=1.0,
 )
@@ -34,8 +37,8 @@ class OneEndpoint:
     def endpoints(self):
         return [WatchedEndpoint("digits", "http://127.0.0.1:1", "ready", "", [VersionStatus("1", "d1", 100, "ready")])]
 
-    def metrics_text(self):
-        return 'maas_requests_total{model="digits",version="1",protocol="v2",code="200"} 3'
+    def scrape(self):
+        return parse('maas_requests_total{model="digits",version="1",protocol="v2",code="200"} 3')
 
 
 @pytest.fixture
@@ -51,7 +54,7 @@ def jp_server_config():
 
 @pytest.fixture
 def serverapp(jp_serverapp, maas_home):
-    models = [ModelRow("digits", 1.0, [VERSION])]
+    models = [ModelVersions("digits", 1.0, [VERSION])]
     watcher = Watcher(lambda: models, RecentRuns(maas_home), [OneEndpoint()], interval=0.0)
     add_handlers(jp_serverapp.web_app, watcher, maas_home)
     return jp_serverapp
@@ -62,7 +65,7 @@ async def test_a_snapshot_is_answered_as_json_under_the_base_url(serverapp, jp_f
     assert response.headers["Content-Type"] == "application/json"
     snapshot = json.loads(response.body)
     assert tuple(snapshot) == Snapshot.__struct_fields__
-    assert snapshot["models"][0]["versions"][0]["aliases"] == ["champion"]
+    assert snapshot["models"] == 1
     assert snapshot["endpoints"][0]["requests_total"] == 3
     assert snapshot["registry_error"] is None
 
@@ -70,9 +73,43 @@ async def test_a_snapshot_is_answered_as_json_under_the_base_url(serverapp, jp_f
 async def test_a_cursor_asks_for_what_is_new(serverapp, jp_fetch):
     first = json.loads((await jp_fetch(*ROUTE)).body)
     second = json.loads((await jp_fetch(*ROUTE, params={"since": first["cursor"]})).body)
-    assert second["models"] is None
-    assert len(second["endpoints"][0]["samples"]) == 1
-    assert json.loads((await jp_fetch(*ROUTE, params={"since": "foreign"})).body)["models"]
+    assert second["endpoints"] is None
+    assert len(second["samples"]["local/digits"]) == 1
+    assert json.loads((await jp_fetch(*ROUTE, params={"since": "foreign"})).body)["endpoints"]
+
+
+async def test_models_are_listed_by_pages(serverapp, jp_fetch):
+    await jp_fetch(*ROUTE)
+    page = json.loads((await jp_fetch("maas-jupyter", "models", params={"search": "dig", "limit": 10})).body)
+    (row,) = page["rows"]
+    assert (page["total"], row["name"], row["aliases"]) == (1, "digits", {"champion": "1"})
+    assert json.loads((await jp_fetch("maas-jupyter", "models", params={"search": "wine"})).body)["total"] == 0
+    found = json.loads((await jp_fetch("maas-jupyter", "models", "digits")).body)
+    assert [version["version"] for version in found["versions"]] == ["1"]
+
+
+@pytest.mark.parametrize(
+    ("path", "params", "status", "words"),
+    [
+        (("models",), {"sort": "colour"}, 400, "sorted by"),
+        (("models",), {"limit": "many"}, 400, "no number"),
+        (("models", "nothing"), {}, 404, "no model"),
+        (("endpoints", "local", "digits", "samples"), {"seconds": "long"}, 400, "no number"),
+    ],
+)
+async def test_what_cannot_be_asked_for_is_said(serverapp, jp_fetch, path, params, status, words):
+    with pytest.raises(HTTPClientError) as caught:
+        await jp_fetch("maas-jupyter", *path, params=params)
+    assert caught.value.code == status
+    assert words in json.loads(caught.value.response.body)["message"]
+
+
+async def test_an_endpoint_has_a_past(serverapp, jp_fetch):
+    for _ in range(3):
+        await jp_fetch(*ROUTE)
+    samples = json.loads((await jp_fetch("maas-jupyter", "endpoints", "local", "digits", "samples")).body)
+    assert len(samples) == 2
+    assert json.loads((await jp_fetch("maas-jupyter", "endpoints", "local", "wine", "samples")).body) == []
 
 
 @pytest.mark.parametrize("authorization", ["", "token wrong"])

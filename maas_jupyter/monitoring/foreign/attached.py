@@ -1,0 +1,148 @@
+"""Which servers are watched that are not ours: their addresses and kinds, and where their tokens are kept."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from filelock import FileLock
+from msgspec import Struct, field
+
+from maas_jupyter import schema
+from maas_jupyter.errors import Conflict, NotFound, Unauthorized, nearest
+
+
+class AttachedServer(Struct, frozen=True, kw_only=True):
+    """A server that is watched and that this product did not start.
+
+    Attributes
+    ----------
+    name : str
+        What it is called here.
+    url : str
+        Its address.
+    kind : str
+        What it is, as in `maas_jupyter.monitoring.foreign.kinds.KINDS`.
+    metrics : str
+        The address of its Prometheus text.
+    token_env : str
+        Name of the environment variable that holds its token; empty where it wants none.
+    """
+
+    name: str
+    url: str
+    kind: str
+    metrics: str
+    token_env: str = ""
+
+    def token(self, how_to_set: Callable[[str], str]) -> str:
+        """Return the token, from the environment of this process; empty where it wants none.
+
+        Raises
+        ------
+        Unauthorized
+            If the variable is not set.
+        """
+        return token_of(self.token_env, how_to_set)
+
+
+def token_of(variable: str, how_to_set: Callable[[str], str]) -> str:
+    """Return the token that an environment variable holds; empty without a variable.
+
+    Raises
+    ------
+    Unauthorized
+        If it is not set.
+    """
+    token = os.environ.get(variable, "").strip() if variable else ""
+    if variable and not token:
+        raise Unauthorized(f"The token is missing: {variable} is not set here.", hint=how_to_set(variable))
+    return token
+
+
+class _File(Struct):
+    servers: list[AttachedServer] = field(default_factory=list)
+
+
+class AttachedServers:
+    """The file ``attached.json`` of a home, which only its owner may read.
+
+    Parameters
+    ----------
+    home : Path
+        Folder of the settings in force.
+    """
+
+    def __init__(self, home: Path) -> None:
+        self.path = home / "attached.json"
+
+    def read(self) -> dict[str, AttachedServer]:
+        """Return all of them by name.
+
+        Raises
+        ------
+        BundleError
+            If the file is damaged.
+        """
+        try:
+            data = self.path.read_bytes()
+        except FileNotFoundError:
+            return {}
+        return {each.name: each for each in schema.decode(data, _File, where=str(self.path)).servers}
+
+    def add(self, server: AttachedServer) -> None:
+        """Keep a server.
+
+        Raises
+        ------
+        Conflict
+            If its name or its address is there already.
+        """
+        with self._lock():
+            found = self.read()
+            self.check(server.name, server.url, found)
+            self._write({**found, server.name: server})
+
+    def check(self, name: str, url: str, found: dict[str, AttachedServer] | None = None) -> None:
+        """Refuse a name or an address that is there already.
+
+        Raises
+        ------
+        Conflict
+            If one is.
+        """
+        found = self.read() if found is None else found
+        if name in found:
+            raise Conflict(
+                f"'{name}' is watched already, at {found[name].url}.", hint="Choose another name, or stop watching it."
+            )
+        same = next((each.name for each in found.values() if each.url == url), None)
+        if same is not None:
+            raise Conflict(f"{url} is watched already, as '{same}'.")
+
+    def remove(self, name: str) -> AttachedServer:
+        """Forget a server, and return it.
+
+        Raises
+        ------
+        NotFound
+            If there is none of that name.
+        """
+        with self._lock():
+            found = self.read()
+            if name not in found:
+                raise NotFound(
+                    f"No endpoint called '{name[:128]}' is watched.",
+                    hint=nearest(name, found, what="watched endpoints", otherwise="None is: %maas watch URL"),
+                )
+            removed = found.pop(name)
+            self._write(found)
+            return removed
+
+    def _lock(self) -> FileLock:
+        self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return FileLock(self.path.with_suffix(".lock"))
+
+    def _write(self, servers: dict[str, AttachedServer]) -> None:
+        schema.write_atomic(self.path, schema.encode(_File(list(servers.values()))), mode=0o600)

@@ -1,0 +1,102 @@
+"""What the panel shows: snapshots, pages of models, and the past of endpoints."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+from urllib.parse import unquote
+
+import msgspec
+import tornado.web
+from jupyter_server.auth.decorator import authorized
+
+from maas_jupyter.errors import InvalidInput
+from maas_jupyter.monitoring.catalogue import PAGE
+from maas_jupyter.server_extension.handlers.base import MaasHandler, Route
+
+if TYPE_CHECKING:
+    from maas_jupyter.monitoring import Watcher
+
+
+class WatchingHandler(MaasHandler):
+    """A handler that answers with what the watcher knows."""
+
+    # An open panel is not a user at work: what it asks for must not keep an idle server from being culled.
+    _track_activity = False
+
+    def initialize(self, watcher: Watcher) -> None:
+        """Receive what the routes share."""
+        self.watcher = watcher
+
+    def number(self, name: str, default: float) -> float:
+        """Return an argument of the query as a number.
+
+        Raises
+        ------
+        InvalidInput
+            If it is none.
+        """
+        text = self.get_query_argument(name, "")
+        try:
+            return float(text) if text else default
+        except ValueError:
+            raise InvalidInput(f"'{text[:64]}' is no number for '{name}'.") from None
+
+
+class SnapshotHandler(WatchingHandler):
+    """``GET snapshot?since=CURSOR``: endpoints, samples and runs, as far as new since the cursor."""
+
+    @tornado.web.authenticated
+    @authorized
+    async def get(self) -> None:
+        """Answer with a snapshot as JSON."""
+        snapshot = await self.watcher.snapshot(self.get_query_argument("since", ""))
+        self.finish(msgspec.json.encode(snapshot))
+
+
+class ModelsHandler(WatchingHandler):
+    """``GET models?search=&sort=&order=asc|desc&offset=&limit=``: a page of the list of models."""
+
+    @tornado.web.authenticated
+    @authorized
+    def get(self) -> None:
+        """Answer with what the last snapshot saw."""
+        page = self.watcher.catalogue.page(
+            self.get_query_argument("search", ""),
+            self.get_query_argument("sort", "updated"),
+            descending=self.get_query_argument("order", "desc") == "desc",
+            offset=int(self.number("offset", 0)),
+            limit=int(self.number("limit", PAGE)),
+        )
+        self.finish(msgspec.json.encode(page))
+
+
+class VersionsHandler(WatchingHandler):
+    """``GET models/NAME``: all versions of a model."""
+
+    @tornado.web.authenticated
+    @authorized
+    def get(self, name: str) -> None:
+        """Answer with what the last snapshot saw."""
+        self.finish(msgspec.json.encode(self.watcher.catalogue.versions(unquote(name))))
+
+
+class SamplesHandler(WatchingHandler):
+    """``GET endpoints/TARGET/NAME/samples?seconds=3600``: an endpoint's past."""
+
+    @tornado.web.authenticated
+    @authorized
+    async def get(self, target: str, name: str) -> None:
+        """Answer with the samples, oldest first."""
+        samples = await self.watcher.past((unquote(target), unquote(name)), self.number("seconds", 300.0))
+        self.finish(msgspec.json.encode(samples))
+
+
+def routes(watcher: Watcher) -> list[Route]:
+    """Return the routes."""
+    given = {"watcher": watcher}
+    return [
+        ("/snapshot", SnapshotHandler, given),
+        ("/models", ModelsHandler, given),
+        ("/models/([^/]+)", VersionsHandler, given),
+        ("/endpoints/([^/]+)/([^/]+)/samples", SamplesHandler, given),
+    ]
