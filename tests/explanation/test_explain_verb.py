@@ -122,8 +122,8 @@ def test_what_does_not_fit_is_refused_with_the_next_step(home, cellar, given, ki
 
 
 def test_an_unknown_model_is_not_found(home, cellar):
-    with pytest.raises(NotFound, match="no model called 'celar'") as caught:
-        maas_jupyter.explain("celar", wine()[0][:1])
+    with pytest.raises(NotFound, match="no model called 'winehose'") as caught:
+        maas_jupyter.explain("winehose", wine()[0][:1])
     assert "winehouse" in caught.value.hint
 
 
@@ -175,7 +175,7 @@ def test_the_magic_takes_words_numbers_and_rows_for_the_baseline(shell):
         assert shell.run_cell(f"why = %maas explain net X[:2] {option}").success
         assert shell.user_ns["why"].baseline == described
     assert shell.run_cell(
-        "why = %maas explain cellar X[[3]] --method lime --target white --samples 100 --seed 2"
+        "why = %maas explain winehouse X[[3]] --method lime --target white --samples 100 --seed 2"
     ).success
     assert shell.user_ns["why"][0].target == "white"
     assert shell.user_ns["why"].seed == 2

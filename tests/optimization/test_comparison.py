@@ -38,7 +38,7 @@ class Method:
     def applies_to(self, original):
         return True
     def run(self, original, folder):
-        raise AssertionError("it should not have been tried")
+        raise ExportError("This graph has no layer to share.", hint="Take another method.")
     def copy(self, original, folder, **changes):
         manifest = original.bundle.manifest
         for name in manifest.files:
@@ -170,10 +170,11 @@ def test_every_row_holds_what_was_measured_of_it(comparison):
 
 def test_what_crashes_or_cannot_be_made_is_shown_and_the_others_go_on(comparison):
     rows = by_method(comparison)
-    assert list(rows) == ["original", "same", "crashing", "stubborn", "shrunk", "slow"]
-    assert rows["crashing"].verdict == rows["stubborn"].verdict == "failed"
+    assert list(rows) == ["original", "same", "crashing", "stubborn", "absent", "shrunk", "slow"]
+    assert rows["crashing"].verdict == rows["stubborn"].verdict == rows["absent"].verdict == "failed"
     assert "crashed with SIGABRT" in rows["crashing"].reason
     assert rows["stubborn"].reason == "This graph has a loop."
+    assert rows["absent"].reason == "This graph has no layer to share."
 
 
 def test_what_does_not_fit_into_the_budget_is_not_tried(comparison):

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
 import sys
 
 import numpy as np
@@ -143,3 +144,31 @@ def test_values_that_the_graph_refuses_are_invalid_input(tmp_path, threads):
         with pytest.raises(InvalidInput, match="The model refuses this input"):
             servable.runtime.run({"a": np.zeros(2, np.float32), "b": np.zeros(3, np.float32)})
         assert servable.runtime.run({name: np.ones(4, np.float32) for name in "ab"})["sum"].tolist() == [2] * 4
+
+
+FREED_ELSEWHERE = """
+import gc, os, signal, sys, threading
+from pathlib import Path
+from maas_jupyter.bundle import Bundle
+from maas_jupyter.serving.runtimes.openvino import OpenVinoRuntime
+
+bundle = Bundle.open(Path(sys.argv[1]))
+runtime = OpenVinoRuntime()
+runtime.load(bundle.folder, bundle.manifest)
+
+def free():
+    runtime.unload()
+    gc.collect()
+
+thread = threading.Thread(target=free)
+thread.start()
+thread.join()
+signal.signal(signal.SIGINT, lambda number, frame: print("alive"))
+os.kill(os.getpid(), signal.SIGINT)
+"""
+
+
+def test_a_signal_is_survived_after_another_thread_unloaded_a_model(bundle):
+    command = [sys.executable, "-c", FREED_ELSEWHERE, str(bundle.folder)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert (done.returncode, done.stdout) == (0, "alive\n"), done.stderr

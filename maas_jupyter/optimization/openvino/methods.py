@@ -25,7 +25,7 @@ from maas_jupyter.optimization.quantize.graph import contents, require_float, se
 from maas_jupyter.optimization.quantize.sensitivity import LEAST_RATIO, ratio
 from maas_jupyter.schema import Precision
 from maas_jupyter.serving.inputs.base import runtime_inputs
-from maas_jupyter.serving.runtimes.openvino import IR_FILES
+from maas_jupyter.serving.runtimes.openvino import IR_FILES, core
 from maas_jupyter.serving.runtimes.unreported import unreported
 
 with unreported():
@@ -62,7 +62,7 @@ class OpenVino:
         """
         require_float(original, self.name)
         with toolkit(self.name):
-            model = ov.Core().read_model(str(original.bundle.folder / MODEL_FILE))
+            model = core().read_model(str(original.bundle.folder / MODEL_FILE))
             # Weights in half their size where the arithmetic is no finer.
             ov.save_model(model, folder / IR_FILES[0], compress_to_fp16=self.precision != "fp32")
         return seal_variant(original, folder, self.precision, list(IR_FILES), runtime="openvino")
@@ -88,7 +88,7 @@ class OpenVinoBf16(OpenVino):
 
     def applies_to(self, original: Original) -> bool:
         """Say whether this CPU multiplies bfloat16, too."""
-        gains = "BF16" in ov.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+        gains = "BF16" in core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
         return gains and super().applies_to(original)
 
 
@@ -127,7 +127,7 @@ class OpenVinoInt8(OpenVino):
         require_float(original, self.name)
         batches = calibration_batches(original)[:_CALIBRATION_BATCHES]
         with toolkit(self.name), _nncf() as nncf:
-            model = ov.Core().read_model(str(original.bundle.folder / MODEL_FILE))
+            model = core().read_model(str(original.bundle.folder / MODEL_FILE))
             weights = contents(original.bundle).weights
             transformer = {"Softmax", "LayerNormalization"} <= weights.keys()
             output = original.bundle.manifest.signature.outputs[-1].name
@@ -156,7 +156,7 @@ class OpenVinoInt8(OpenVino):
 
 def _answers(model: ov.Model, output: str, batches: list[dict[str, np.ndarray]]) -> np.ndarray:
     """Return what a graph answers for batches, computed as the server does."""
-    compiled = ov.Core().compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    compiled = core().compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
     return np.concatenate([compiled(batch)[output].copy() for batch in batches])
 
 

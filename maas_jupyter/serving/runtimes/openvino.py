@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +22,17 @@ IR_FILES = ("model.xml", "model.bin")
 #: In which numbers a bundle of a precision is computed. What is not said to OpenVINO it decides by the CPU, so that the
 #: same bundle would answer otherwise on another one.
 _PRECISIONS = {"bf16": "bf16"}
+
+
+@functools.cache
+def core() -> ov.Core:
+    """Return this process's only ``openvino.Core``, which is never freed.
+
+    The CPU plug-in gives the thread that loads it a stack for signals, and unmaps it when its core is freed: where
+    another thread does that, as unloading and the garbage collector may, the next signal ends the process
+    (openvino 2026.4).
+    """
+    return ov.Core()
 
 
 class OpenVinoRuntime:
@@ -50,7 +62,6 @@ class OpenVinoRuntime:
         missing = [file for file in ((graph, weights) if name == graph else (name,)) if file not in manifest.files]
         if missing:
             raise BundleError(f"The bundle holds no {missing[0]} for OpenVINO.", hint="Package the model again.")
-        core = ov.Core()
         options = {
             "INFERENCE_NUM_THREADS": threads,
             "PERFORMANCE_HINT": "LATENCY",
@@ -58,10 +69,10 @@ class OpenVinoRuntime:
         }
         try:
             if name == graph:
-                model = core.read_model(str(folder / graph), str(folder / weights))
+                model = core().read_model(str(folder / graph), str(folder / weights))
             else:
-                model = core.read_model(str(folder / name))
-            compiled = core.compile_model(model, "CPU", options)
+                model = core().read_model(str(folder / name))
+            compiled = core().compile_model(model, "CPU", options)
         except Exception as error:  # OpenVINO raises RuntimeError and what its front ends raise
             raise BundleError(
                 f"{name} cannot be loaded by OpenVINO: {_first_line(error)}",
