@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterable, Mapping
 
@@ -12,8 +13,12 @@ from maas_jupyter.optimization.measure.stand import Stand
 from maas_jupyter.optimization.measurement import Speed
 from maas_jupyter.optimization.original import OnStep
 
-#: Turns of each candidate; at least so many where time is short.
-TURNS, _FEWEST_TURNS = 15, 5
+#: Turns of each candidate, in so many sittings of fresh processes; at least so many turns where time is short.
+TURNS, _SITTINGS, _FEWEST_TURNS = 18, 2, 5
+#: Which share of the turns is quiet: those say what a candidate takes.
+_QUIET = 1 / 3
+#: How often the best size of a batch is looked for.
+_LOOKS = 2
 #: Seconds of a turn and of a trial; either has at least three runs, and a trial two more before them.
 _SECONDS = 0.06
 _SECONDS_OF_A_TRIAL = 0.04
@@ -48,13 +53,16 @@ def measure_speeds(
     """
     end = time.monotonic() + seconds
     failed: dict[str, BundleError] = {}
-    sizes: dict[str, int] = {}
-    for name, stand in stands.items():
-        on_step(f"looking for the best batch size of {name}")
-        try:
-            sizes[name] = _best_batch(stand, largest_batch)
-        except BundleError as error:
-            failed[name] = error
+    rates: dict[str, dict[int, float]] = {name: {} for name in stands}
+    # Not one right after the other: what slows a machine down for a moment meets one of them.
+    for _ in range(_LOOKS):
+        for name in [name for name in stands if name not in failed]:
+            on_step(f"looking for the best batch size of {name}")
+            try:
+                _look(stands[name], largest_batch, rates[name])
+            except BundleError as error:
+                failed[name] = error
+    sizes = {name: _best_batch(found) for name, found in rates.items() if name not in failed}
     singles: dict[str, list[np.ndarray]] = {name: [] for name in sizes}
     batches: dict[str, list[np.ndarray]] = {name: [] for name in sizes}
     longest = 0.0
@@ -62,6 +70,9 @@ def measure_speeds(
         started = time.monotonic()
         if turn >= _FEWEST_TURNS and started + longest > end:
             break
+        if turn and turn % (TURNS // _SITTINGS) == 0:
+            # Where its memory and its threads lie may slow one process down for all of its life.
+            failed |= _renew({name: stands[name] for name in sizes if name not in failed}, end - started - longest)
         on_step(f"timing {len(sizes)} candidates in turns, {turn + 1} of {TURNS}")
         # Every other turn backwards: none of them always comes after the same neighbour.
         order = list(sizes)[:: 1 if turn % 2 else -1]
@@ -88,31 +99,50 @@ def seconds_to_time(runs: Iterable[tuple[float, float]]) -> float:
     """
     return sum(
         _FEWEST_TURNS * sum(max(_SECONDS, _FEWEST_RUNS * run) for run in pair)
-        + max(_SIZES * _SECONDS_OF_A_TRIAL, 2 * _RUNS_OF_A_TRIAL * pair[1])
+        + _LOOKS * max(_SIZES * _SECONDS_OF_A_TRIAL, 2 * _RUNS_OF_A_TRIAL * pair[1])
         for pair in runs
     )
 
 
-def _best_batch(stand: Stand, largest: int) -> int:
-    best, rate, size = 1, 0.0, 1
-    while size <= largest:
-        found = size / float(np.median(stand.time(size, _SECONDS_OF_A_TRIAL)))
-        if found > rate * _GAIN:
-            best, rate = size, found
-        elif size >= 4 * best:
-            break
+def _renew(stands: Mapping[str, Stand], seconds: float) -> dict[str, BundleError]:
+    """Give each a fresh process, where there is time to load them all; return those that failed."""
+    failed: dict[str, BundleError] = {}
+    if sum(stand.seconds_to_load for stand in stands.values()) > seconds:
+        return failed
+    for name, stand in stands.items():
+        try:
+            stand.renew()
+        except BundleError as error:
+            failed[name] = error
+    return failed
+
+
+def _look(stand: Stand, largest: int, rates: dict[int, float]) -> None:
+    """Time larger and larger batches as long as that may gain, and keep the best rates that were seen."""
+    size = 1
+    while size <= largest and size < 8 * _best_batch(rates):
+        rate = size / float(np.median(stand.time(size, _SECONDS_OF_A_TRIAL)))
+        rates[size] = max(rate, rates.get(size, 0.0))
         size *= 2
+
+
+def _best_batch(rates: Mapping[int, float]) -> int:
+    best = 1
+    for size in sorted(rates):
+        if rates[size] > rates[best] * _GAIN:
+            best = size
     return best
 
 
 def _speed(singles: list[np.ndarray], batches: list[np.ndarray], size: int) -> Speed:
     medians = np.array([np.median(turn) for turn in singles])
-    # What slows a machine down comes in bursts: whole turns are slow then. The quieter half of them says what the
-    # candidate takes, and is the same from one comparison to the next.
-    quiet = np.argsort(medians)[: -(-len(medians) // 2)]
+    # What slows a machine down comes in bursts: whole turns are slow then. The quieter ones say what the candidate
+    # takes, and are the same from one comparison to the next.
+    count = math.ceil(len(medians) * _QUIET)
+    quiet = np.argsort(medians)[:count]
     p50 = float(np.median(medians[quiet]))
     lower, upper = np.quantile(medians, [0.25, 0.75])
-    rates = np.sort([np.median(turn) for turn in batches])[: -(-len(batches) // 2)]
+    rates = np.sort([np.median(turn) for turn in batches])[:count]
     return Speed(
         p50_ms=p50 * 1000,
         p95_ms=float(np.quantile(np.concatenate([singles[turn] for turn in quiet]), 0.95)) * 1000,

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection
 from types import TracebackType
@@ -44,6 +45,8 @@ class Stand:
     ----------
     memory : int
         Bytes that loading the bundle added to its process.
+    seconds_to_load : float
+        From the start of its process.
 
     Raises
     ------
@@ -54,6 +57,13 @@ class Stand:
     def __init__(self, bundle: Bundle, threads: int, *, patience: float = PATIENCE) -> None:
         self.bundle = bundle
         self._patience = patience
+        self._threads = threads
+        self._held: dict[str, np.ndarray] = {}
+        self.memory = self._begin()
+
+    def _begin(self) -> int:
+        """Load the bundle in a fresh process, and return the bytes that this added to it."""
+        started = time.monotonic()
         self._connection, theirs = Pipe()
         # Not a pipe: nobody reads it before the end, and a process that says much would wait for that for ever.
         self._said = tempfile.TemporaryFile(prefix="maas-")  # noqa: SIM115  # closed with the stand
@@ -61,7 +71,7 @@ class Stand:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "maas_jupyter.optimization.measure.process", str(theirs.fileno())],
                 pass_fds=[theirs.fileno()],
-                env={**child_environment(), "OMP_NUM_THREADS": str(threads)},
+                env={**child_environment(), "OMP_NUM_THREADS": str(self._threads)},
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=self._said,
@@ -73,11 +83,20 @@ class Stand:
             raise
         finally:
             theirs.close()
+        load = messages.Load(str(self.bundle.folder), self.bundle.digest, self._threads)
         try:
-            self.memory = self._ask(messages.Load(str(bundle.folder), bundle.digest, threads), messages.Loaded).memory
+            memory = self._ask(load, messages.Loaded).memory
         except BaseException:
             self.close()
             raise
+        self.seconds_to_load = time.monotonic() - started
+        return memory
+
+    def renew(self) -> None:
+        """Go on in a fresh process that holds the same rows."""
+        self.close()
+        self._begin()
+        self.hold(self._held)
 
     def __enter__(self) -> Stand:
         return self
@@ -108,6 +127,7 @@ class Stand:
 
     def hold(self, inputs: dict[str, np.ndarray]) -> None:
         """Keep rows to be timed with; as `run`."""
+        self._held = inputs
         self._ask(messages.Hold(_tensors(inputs)), messages.Held)
 
     def time(self, rows: int, seconds: float) -> np.ndarray:
