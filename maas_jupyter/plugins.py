@@ -88,6 +88,16 @@ BUILTIN: dict[str, dict[str, Plugin]] = {
         "TargetStatus": Plugin("maas_jupyter.widgets.targets:render_target"),
         "TargetList": Plugin("maas_jupyter.widgets.targets:render_targets"),
     },
+    # What answers to the user's hand in a cell; live where a front end for widgets is.
+    "widget": {
+        name: Plugin(f"maas_jupyter.widgets.{path}", "pip install anywidget")
+        for name, path in (
+            ("endpoint", "endpoint_view:EndpointView"),
+            ("playground", "playground:Playground"),
+            ("publish", "publish_form:PublishForm"),
+            ("comparison", "comparison_view:ComparisonView"),
+        )
+    },
     "view": {
         "tuning": Plugin("maas_jupyter.widgets.tuning:TuningView"),
         "training": Plugin("maas_jupyter.widgets.training:TrainingView"),

@@ -43,3 +43,11 @@ def test_ipythons_configuration_file_sets_it(tmp_path, trait):
         text=True,
     )
     assert f"is {value}" in done.stdout, done.stdout + done.stderr
+
+
+def test_prometheus_is_named_by_the_settings_or_the_environment(monkeypatch):
+    monkeypatch.delenv("MAAS_PROMETHEUS_URL", raising=False)
+    assert MaasConfig().resolved_prometheus_url == ""
+    monkeypatch.setenv("MAAS_PROMETHEUS_URL", "http://prom:9090")
+    assert MaasConfig().resolved_prometheus_url == "http://prom:9090"
+    assert MaasConfig(prometheus_url="http://other:9090").resolved_prometheus_url == "http://other:9090"

@@ -1,30 +1,49 @@
 import { addIcon } from '@jupyterlab/ui-components';
 import React, { useContext } from 'react';
 
+import { AlertMarks } from './alerts/marks';
 import { WATCH_ENDPOINT } from './attach/commands';
 import { OPEN_DASHBOARD } from './dashboard/open';
 import { ExecuteContext } from './execute';
 import { dashboardIcon } from './icon';
 import { LocaleContext } from './locale';
 import type { WatchedEndpoint } from './model';
-import type { EndpointState, Sample, ShadowCounts, TrafficRow, VersionState } from './schema';
+import { type EndpointColumn, PreferencesContext } from './preferences';
+import { RowMenu } from './rowMenu';
+import type { AlertRow, EndpointState, Sample, ShadowCounts, TrafficRow, VersionState } from './schema';
 import { Empty, Section, Skeleton } from './section';
 import { Sparkline } from './sparkline';
 
 /** Stands for all endpoints of a target that does not answer and whose endpoints are not known. */
 const UNKNOWN = '*';
 
-/** The section of endpoints; null rows mean that none have come yet. */
-export function EndpointsSection({ rows }: { readonly rows: readonly WatchedEndpoint[] | null }): React.ReactElement {
+interface EndpointsSectionProps {
+  /** Null until some have come. */
+  readonly rows: readonly WatchedEndpoint[] | null;
+  readonly alerts?: readonly AlertRow[] | null;
+  readonly alertsError?: string | null;
+}
+
+/** The section of endpoints. */
+export function EndpointsSection({ rows, alerts = null, alertsError = null }: EndpointsSectionProps): React.ReactElement {
   const { trans } = useContext(LocaleContext);
   return (
     <Section name="endpoints" title={trans.__('Endpoints')} count={rows?.length ?? null} actions={<WatchButton />}>
+      {alertsError !== null && (
+        <div className="maas-notice" role="alert" data-notice="alerts">
+          <b>{trans.__('Alerts do not work as they should.')}</b> {alertsError}
+        </div>
+      )}
       {rows === null && <Skeleton label={trans.__('Loading endpoints')} />}
       {rows?.length === 0 && <Empty text={trans.__('No endpoints yet. Publish a model:')} code="%maas publish NAME" />}
       {rows !== null && rows.length > 0 && (
         <ul className="maas-endpoints">
           {rows.map(row => (
-            <Endpoint key={`${row.target} ${row.name}`} row={row} />
+            <Endpoint
+              key={`${row.target} ${row.name}`}
+              row={row}
+              alerts={(alerts ?? []).filter(alert => alert.target === row.target && alert.name === row.name)}
+            />
           ))}
         </ul>
       )}
@@ -43,9 +62,15 @@ function WatchButton(): React.ReactElement | null {
   );
 }
 
-function Endpoint({ row }: { readonly row: WatchedEndpoint }): React.ReactElement {
+interface EndpointProps {
+  readonly row: WatchedEndpoint;
+  readonly alerts: readonly AlertRow[];
+}
+
+function Endpoint({ row, alerts }: EndpointProps): React.ReactElement {
   const { trans, format } = useContext(LocaleContext);
   const execute = useContext(ExecuteContext);
+  const { endpoints: columns } = useContext(PreferencesContext);
   const unknown = row.name === UNKNOWN;
   const open = unknown ? undefined : () => execute?.(OPEN_DASHBOARD, { target: row.target, name: row.name });
   return (
@@ -79,11 +104,13 @@ function Endpoint({ row }: { readonly row: WatchedEndpoint }): React.ReactElemen
             <dashboardIcon.react tag="span" />
           </button>
         )}
+        {!unknown && <RowMenu name={row.name} />}
       </div>
       {(row.state !== 'ready' || unknown) && row.reason !== '' && <p className="maas-reason">{row.reason}</p>}
-      {row.traffic.length > 0 && <Traffic rows={row.traffic} latest={row.latest} />}
+      <AlertMarks alerts={alerts} />
+      {columns.traffic && row.traffic.length > 0 && <Traffic rows={row.traffic} latest={row.latest} />}
       {!unknown && (row.state === 'ready' || row.latest !== null) && <Measurements row={row} />}
-      {!unknown && (
+      {!unknown && columns.totals && (
         <p className="maas-totals">
           <span data-stat="requests_total" data-value={row.requests_total}>
             {trans._n('%2 request', '%2 requests', row.requests_total, format.count(row.requests_total))}
@@ -104,13 +131,16 @@ function Endpoint({ row }: { readonly row: WatchedEndpoint }): React.ReactElemen
 
 function Measurements({ row }: { readonly row: WatchedEndpoint }): React.ReactElement {
   const { trans, format } = useContext(LocaleContext);
+  const { endpoints: columns } = useContext(PreferencesContext);
   const rate = format.rate(row.latest?.requests_per_second ?? null);
   return (
     <>
-      <Sparkline
-        points={row.samples.map(sample => ({ time: sample.time, value: sample.requests_per_second }))}
-        label={trans.__('Requests per second over five minutes, now %1', rate)}
-      />
+      {columns.sparkline && (
+        <Sparkline
+          points={row.samples.map(sample => ({ time: sample.time, value: sample.requests_per_second }))}
+          label={trans.__('Requests per second over five minutes, now %1', rate)}
+        />
+      )}
       <Stats row={row} />
     </>
   );
@@ -200,7 +230,7 @@ function tells(row: WatchedEndpoint, field: keyof Sample): boolean {
 
 interface StatProps {
   readonly row: WatchedEndpoint;
-  readonly name: keyof Sample;
+  readonly name: (EndpointColumn & keyof Sample) | 'mean_ms';
   readonly label: string;
   readonly value: string;
   readonly title: string;
@@ -208,7 +238,10 @@ interface StatProps {
 }
 
 function Stat({ row, name, label, value, title, unwell = false }: StatProps): React.ReactElement | null {
-  return !tells(row, name) ? null : (
+  const { endpoints: columns } = useContext(PreferencesContext);
+  // Where only the mean is known, it stands for the median.
+  const column: EndpointColumn = name === 'mean_ms' ? 'p50_ms' : name;
+  return !columns[column] || !tells(row, name) ? null : (
     <div className={unwell ? 'maas-stat maas-mod-unwell' : 'maas-stat'} data-stat={name}>
       <dt title={title}>{label}</dt>
       <dd>{value}</dd>

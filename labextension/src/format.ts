@@ -1,13 +1,28 @@
+/** What sizes and latencies are counted in. */
+export interface Units {
+  /** By thousands (kB) or by 1024 (KiB). */
+  readonly sizes: 'decimal' | 'binary';
+  /** Milliseconds always, or seconds where they are many. */
+  readonly latencies: 'automatic' | 'milliseconds';
+}
+
+/** Those of the disk and of the registry. */
+export const USUAL_UNITS: Units = { sizes: 'decimal', latencies: 'automatic' };
+
 /** Numbers, sizes and ages as people of one language read them. */
 export class Format {
   /** @param languageCode - JupyterLab's, with an underscore or a hyphen: `en`, `zh_CN`. */
-  constructor(languageCode: string) {
+  constructor(
+    languageCode: string,
+    private readonly units = USUAL_UNITS
+  ) {
     const locale = languageCode.replace('_', '-');
     const number = (options: Intl.NumberFormatOptions): Intl.NumberFormat => new Intl.NumberFormat(locale, options);
     this.integer = number({ maximumFractionDigits: 0 });
     this.tenths = number({ maximumFractionDigits: 1 });
     this.hundredths = number({ maximumFractionDigits: 2 });
     this.significant = number({ maximumSignificantDigits: 4 });
+    this.small = number({ maximumSignificantDigits: 2 });
     this.signed = number({ maximumSignificantDigits: 2, signDisplay: 'always' });
     this.percent = number({ style: 'percent', maximumFractionDigits: 1 });
     this.spans = SPANS.map(([unit, length]) => [number({ style: 'unit', unit, unitDisplay: 'narrow' }), length]);
@@ -21,17 +36,17 @@ export class Format {
     return this.integer.format(value);
   }
 
-  /** Two decimals below ten, one below a hundred. A dash where nothing was measured. */
+  /** Two decimals below ten, one below a hundred, two digits of what is smaller than a tenth. A dash where nothing was measured. */
   rate(value: number | null): string {
     return value === null ? NOTHING : this.threeDigits(value);
   }
 
-  /** Milliseconds; from ten seconds on as seconds. A dash where nothing was measured. */
+  /** Milliseconds; from ten seconds on as seconds where that was not ruled out. A dash where nothing was measured. */
   latency(ms: number | null): string {
     if (ms === null) {
       return NOTHING;
     }
-    return ms < 10_000 ? `${this.threeDigits(ms)} ms` : `${this.threeDigits(ms / 1000)} s`;
+    return ms < 10_000 || this.units.latencies === 'milliseconds' ? `${this.threeDigits(ms)} ms` : `${this.threeDigits(ms / 1000)} s`;
   }
 
   /** The two largest units: `1h 5m`. @param seconds - From zero. */
@@ -48,15 +63,15 @@ export class Format {
     return parts.slice(0, 2).join(' ');
   }
 
-  /** Decimal units, as the disk's and the registry's are. */
   bytes(value: number): string {
     let scaled = value;
     let unit = 0;
-    while (scaled >= 999.5 && unit < BYTE_UNITS.length - 1) {
-      scaled /= 1000;
+    const [base, names] = BYTE_UNITS[this.units.sizes];
+    while (scaled >= base - 0.5 && unit < names.length - 1) {
+      scaled /= base;
       unit += 1;
     }
-    return `${unit === 0 ? this.count(scaled) : this.threeDigits(scaled)} ${BYTE_UNITS[unit]}`;
+    return `${unit === 0 ? this.count(scaled) : this.threeDigits(scaled)} ${names[unit]}`;
   }
 
   /** Bytes; a dash where nothing was measured. */
@@ -103,6 +118,9 @@ export class Format {
     if (value >= 99.95) {
       return this.integer.format(value);
     }
+    if (value > 0 && value < 0.095) {
+      return this.small.format(value);
+    }
     return (value >= 9.995 ? this.tenths : this.hundredths).format(value);
   }
 
@@ -110,6 +128,7 @@ export class Format {
   private readonly tenths: Intl.NumberFormat;
   private readonly hundredths: Intl.NumberFormat;
   private readonly significant: Intl.NumberFormat;
+  private readonly small: Intl.NumberFormat;
   private readonly signed: Intl.NumberFormat;
   private readonly percent: Intl.NumberFormat;
   private readonly spans: readonly (readonly [Intl.NumberFormat, number])[];
@@ -121,7 +140,10 @@ export class Format {
 
 const NOTHING = '–';
 
-const BYTE_UNITS = ['B', 'kB', 'MB', 'GB', 'TB'];
+const BYTE_UNITS: Record<Units['sizes'], readonly [number, readonly string[]]> = {
+  decimal: [1000, ['B', 'kB', 'MB', 'GB', 'TB']],
+  binary: [1024, ['B', 'KiB', 'MiB', 'GiB', 'TiB']]
+};
 
 const AGE_UNITS: readonly [Intl.RelativeTimeFormatUnit, number][] = [
   ['year', 31_557_600],

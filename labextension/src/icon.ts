@@ -22,3 +22,13 @@ const DASHBOARD_SVG = `<svg xmlns="http://www.w3.org/2000/svg" width="16" viewBo
 </svg>`;
 
 export const dashboardIcon = new LabIcon({ name: 'maas-jupyter:dashboard', svgstr: DASHBOARD_SVG });
+
+/** Two columns of lines under a heading. */
+const MODEL_PAGE_SVG = `<svg xmlns="http://www.w3.org/2000/svg" width="16" viewBox="0 0 24 24">
+  <g class="jp-icon3" fill="#616161">
+    <path d="M3 3h18v4H3z"/>
+    <path d="M3 9h8v2H3zm0 4h8v2H3zm0 4h8v2H3zm10-8h8v2h-8zm0 4h8v2h-8zm0 4h8v2h-8z"/>
+  </g>
+</svg>`;
+
+export const modelPageIcon = new LabIcon({ name: 'maas-jupyter:model-page', svgstr: MODEL_PAGE_SVG });

@@ -1,10 +1,13 @@
 import type { JupyterFrontEnd, JupyterFrontEndPlugin } from '@jupyterlab/application';
 import { ITranslator, nullTranslator } from '@jupyterlab/translation';
 
+import { actionsPlugin } from './actions/plugin';
+import { alertsPlugin } from './alerts/plugin';
 import { attachPlugin } from './attach/attachPlugin';
 import { dashboardPlugin } from './dashboard/dashboardPlugin';
 import { Locale } from './locale';
 import { MaasModel } from './model';
+import { modelPagePlugin } from './modelPage/modelPagePlugin';
 import { panelPlugin } from './panelPlugin';
 import { IMaas } from './tokens';
 
@@ -20,6 +23,14 @@ const model: JupyterFrontEndPlugin<IMaas> = {
   })
 };
 
-const plugins: JupyterFrontEndPlugin<unknown>[] = [model, panelPlugin, dashboardPlugin, attachPlugin];
+const plugins: JupyterFrontEndPlugin<unknown>[] = [
+  model,
+  panelPlugin,
+  dashboardPlugin,
+  modelPagePlugin,
+  attachPlugin,
+  actionsPlugin,
+  alertsPlugin
+];
 
 export default plugins;

@@ -6,21 +6,26 @@ import { type ISignal, Signal } from '@lumino/signaling';
 
 import {
   SAMPLE_FIELDS,
+  type AlertRow,
   type EndpointRow,
   type ModelPage,
   type ModelVersions,
+  type Past,
   type RunRow,
   type Sample,
   type SampleValues,
   type Snapshot
 } from './schema';
 
-/** Milliseconds between two snapshots, and the longest wait after failures. */
+/** Milliseconds between two snapshots where nobody chose others, and the longest wait after failures. */
 export const INTERVAL = 2_000;
 export const LONGEST_WAIT = 30_000;
 
 /** Milliseconds after which an answer that has not come counts as failed. */
 const TIMEOUT = 15_000;
+
+/** The same for an action: a bundle may have to be sent, and a server to start. */
+const ACTION_TIMEOUT = 900_000;
 
 /** Samples kept per endpoint: five minutes at one every two seconds. */
 export const SAMPLES_KEPT = 150;
@@ -50,12 +55,18 @@ export interface WatchedEndpoint extends EndpointRow {
   readonly latest: Sample | null;
 }
 
+/** What is known of an endpoint's past; with samples for their values. */
+export interface PastOfEndpoint extends Omit<Past, 'samples'> {
+  readonly samples: readonly Sample[];
+}
+
 /** An endpoint that is to be watched and was not started here; empty words mean what is usual. */
 export interface WantedEndpoint {
   readonly url: string;
   readonly name: string;
   readonly metrics: string;
   readonly token_env: string;
+  readonly ca_file: string;
   readonly insecure: boolean;
 }
 
@@ -73,6 +84,12 @@ export interface ModelQuery {
   readonly order: 'asc' | 'desc';
 }
 
+/** What an action is told. */
+export interface ActionWords {
+  readonly query?: Readonly<Record<string, string>>;
+  readonly body?: Readonly<Record<string, unknown>>;
+}
+
 /** What the views draw. A new object at every change; parts that did not change keep their identity. */
 export interface MaasState {
   /** How many models there are; null until the registry has answered for the first time. */
@@ -85,6 +102,9 @@ export interface MaasState {
   readonly runs: readonly RunRow[] | null;
   readonly registryError: string | null;
   readonly runsError: string | null;
+  /** Null until the rules of alerts were read for the first time. */
+  readonly alerts: readonly AlertRow[] | null;
+  readonly alertsError: string | null;
   /** Why the newest snapshot failed; null while all is well. */
   readonly problem: RequestError | null;
   /** When the next try starts after a failure, in epoch milliseconds; null while a try is under way. */
@@ -99,6 +119,8 @@ export const NOTHING_YET: MaasState = {
   runs: null,
   registryError: null,
   runsError: null,
+  alerts: null,
+  alertsError: null,
   problem: null,
   retryAt: null
 };
@@ -130,15 +152,31 @@ export class MaasModel implements IDisposable {
     return this.poll.isDisposed;
   }
 
-  /** Poll until the returned object is disposed. Several watchers share the one poll. */
-  watch(): IDisposable {
-    this.watchers += 1;
-    if (this.watchers === 1) {
+  /** Milliseconds between two snapshots for those who watch at no pace of their own. */
+  get interval(): number {
+    return this._interval;
+  }
+
+  set interval(interval: number) {
+    this._interval = interval;
+    this.pace();
+  }
+
+  /**
+   * Poll until the returned object is disposed. Several watchers share the one poll, at the pace of the quickest.
+   *
+   * @param interval - Milliseconds; `interval` of this where not given, also when that is another one later.
+   */
+  watch(interval: number | null = null): IDisposable {
+    this.paces.push(interval);
+    if (this.paces.length === 1 || (interval ?? this._interval) < this.poll.frequency.interval) {
+      this.pace();
       void this.poll.refresh();
     }
     return new DisposableDelegate(() => {
-      this.watchers -= 1;
-      if (this.watchers === 0) {
+      this.paces.splice(this.paces.indexOf(interval), 1);
+      this.pace();
+      if (this.paces.length === 0) {
         void this.poll.stop();
       }
     });
@@ -181,6 +219,23 @@ export class MaasModel implements IDisposable {
   }
 
   /**
+   * Ask a route of an action, which may take minutes; the next snapshot is asked for as soon as it is done.
+   *
+   * @throws RequestError
+   */
+  async act<T>(method: 'GET' | 'POST' | 'PUT' | 'DELETE', path: readonly string[], sent: ActionWords = {}): Promise<T> {
+    const route = URLExt.join(...path.map(encodeURIComponent)) + URLExt.objectToQueryString(sent.query ?? {});
+    const body = sent.body && JSON.stringify(sent.body);
+    try {
+      return (await (await this.ask(route, { method, body }, ACTION_TIMEOUT)).json()) as T;
+    } finally {
+      if (method !== 'GET' && this.paces.length > 0) {
+        void this.poll.refresh();
+      }
+    }
+  }
+
+  /**
    * A page of the list of models.
    *
    * @throws RequestError
@@ -206,15 +261,21 @@ export class MaasModel implements IDisposable {
    *
    * @throws RequestError
    */
-  async pastSamples(target: string, name: string, seconds: number): Promise<readonly Sample[]> {
+  async past(target: string, name: string, seconds: number): Promise<PastOfEndpoint> {
     const route = URLExt.join('endpoints', encodeURIComponent(target), encodeURIComponent(name), 'samples');
     const response = await this.ask(`${route}${URLExt.objectToQueryString({ seconds: String(seconds) })}`);
-    return ((await response.json()) as readonly SampleValues[]).map(sampleOf);
+    const past = (await response.json()) as Past;
+    return { ...past, samples: past.samples.map(sampleOf) };
   }
 
   dispose(): void {
     this.poll.dispose();
     Signal.clearData(this);
+  }
+
+  private pace(): void {
+    const interval = Math.min(LONGEST_WAIT, ...this.paces.map(each => each ?? this._interval));
+    this.poll.frequency = { ...this.poll.frequency, interval };
   }
 
   private async request(): Promise<Snapshot> {
@@ -227,11 +288,11 @@ export class MaasModel implements IDisposable {
     return answer;
   }
 
-  private async ask(route: string, init: RequestInit = {}): Promise<Response> {
+  private async ask(route: string, init: RequestInit = {}, timeout = TIMEOUT): Promise<Response> {
     const url = URLExt.join(this.settings.baseUrl, 'maas-jupyter', route);
     let response: Response;
     try {
-      const limited = { ...init, signal: AbortSignal.timeout(TIMEOUT) };
+      const limited = { ...init, signal: AbortSignal.timeout(timeout) };
       response = await ServerConnection.makeRequest(url, limited, this.settings);
     } catch (error) {
       throw new RequestError('unreachable', error instanceof Error ? error.message : String(error));
@@ -269,6 +330,8 @@ export class MaasModel implements IDisposable {
       runs: snapshot.runs ?? this._state.runs,
       registryError: snapshot.registry_error,
       runsError: snapshot.runs_error,
+      alerts: snapshot.alerts ?? this._state.alerts,
+      alertsError: snapshot.alerts_error,
       problem: null,
       retryAt: null
     });
@@ -281,7 +344,9 @@ export class MaasModel implements IDisposable {
 
   private readonly poll: Poll<Snapshot, RequestError, never>;
   private readonly _changed = new Signal<this, void>(this);
-  private watchers = 0;
+  /** Of each watcher; null where it has none of its own. */
+  private readonly paces: (number | null)[] = [];
+  private _interval = INTERVAL;
   private cursor: string | null = null;
   private _state: MaasState = NOTHING_YET;
 }

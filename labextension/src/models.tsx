@@ -4,7 +4,11 @@ import React, { useContext, useEffect, useId, useRef, useState } from 'react';
 import { Age } from './age';
 import { LocaleContext } from './locale';
 import type { ModelQuery } from './model';
+import { OpenModelPage, useOpenModel } from './modelPage/openButton';
 import type { ModelPages } from './pages';
+import { PanelStateContext } from './panelState';
+import { PreferencesContext } from './preferences';
+import { RowMenu } from './rowMenu';
 import type { ModelRow, ModelVersions, VersionRow } from './schema';
 import { Empty, Section, Skeleton } from './section';
 import { Heights, useVisible } from './virtual';
@@ -132,11 +136,16 @@ type ListProps = Pick<ModelsSectionProps, 'number' | 'pages' | 'versionsOf'>;
 function List({ number, pages, versionsOf }: ListProps): React.ReactElement {
   const { trans } = useContext(LocaleContext);
   const list = useRef<HTMLUListElement>(null);
-  const [open, setOpen] = useState<ReadonlyMap<number, string>>(new Map());
+  const panel = useContext(PanelStateContext);
   const [versions, setVersions] = useState<ReadonlyMap<string, Loaded>>(new Map());
   const count = pages.total ?? 0;
-  // A row that now shows another model is not the one that was unfolded.
-  const unfolded = new Map([...open].filter(([index, name]) => pages.row(index)?.name === name));
+  const unfolded = new Map<number, string>();
+  for (const name of panel.unfolded) {
+    const index = pages.indexOf(name);
+    if (index !== null) {
+      unfolded.set(index, name);
+    }
+  }
   const taller = new Map(
     [...unfolded].map(([index, name]) => [index, heightOf(versions.get(name), pages.row(index)?.versions ?? 0)])
   );
@@ -159,13 +168,6 @@ function List({ number, pages, versionsOf }: ListProps): React.ReactElement {
     };
   }, [names, number, versionsOf]);
 
-  const toggle = (index: number, name: string): void => {
-    const next = new Map(unfolded);
-    if (!next.delete(index)) {
-      next.set(index, name);
-    }
-    setOpen(next);
-  };
   const indices = Array.from({ length: Math.max(0, last - first + 1) }, (_, place) => first + place);
   return (
     <ul ref={list} className="maas-models" style={{ height: heights.total }} aria-label={trans.__('Models')}>
@@ -185,7 +187,7 @@ function List({ number, pages, versionsOf }: ListProps): React.ReactElement {
                 row={row}
                 open={unfolded.has(index)}
                 versions={versions.get(row.name)}
-                onToggle={() => toggle(index, row.name)}
+                onToggle={() => panel.toggleModel(row.name)}
               />
             )}
           </li>
@@ -211,9 +213,15 @@ interface ModelProps {
 
 function Model({ row, open, versions, onToggle }: ModelProps): React.ReactElement {
   const { trans, format } = useContext(LocaleContext);
+  const { models: columns } = useContext(PreferencesContext);
   const id = useId();
   const Caret = open ? caretDownIcon : caretRightIcon;
   const { newest } = row;
+  const words = [
+    columns.task && newest.task,
+    columns.precision && newest.precision,
+    columns.size && format.bytes(newest.size)
+  ];
   return (
     <>
       <button type="button" className="maas-model-row" aria-expanded={open} aria-controls={id} onClick={onToggle}>
@@ -223,34 +231,42 @@ function Model({ row, open, versions, onToggle }: ModelProps): React.ReactElemen
             {row.name}
           </span>
           <span className="maas-aliases">
-            {Object.entries(row.aliases).map(([alias, version]) => (
-              <Alias key={alias} alias={alias} title={trans.__('%1 is version %2', alias, version)} />
-            ))}
+            {columns.aliases &&
+              Object.entries(row.aliases).map(([alias, version]) => (
+                <Alias key={alias} alias={alias} title={trans.__('%1 is version %2', alias, version)} />
+              ))}
           </span>
-          <Age time={row.updated} />
+          {columns.age && <Age time={row.updated} />}
         </span>
         <span className="maas-row maas-under">
-          <span className="maas-versions-count">
-            {trans._n('%2 version', '%2 versions', row.versions, format.count(row.versions))}
-          </span>
-          <span className="maas-details">{[newest.task, newest.precision].join(' · ')}</span>
-          <Metric row={newest} />
+          {columns.versions && (
+            <span className="maas-versions-count">
+              {trans._n('%2 version', '%2 versions', row.versions, format.count(row.versions))}
+            </span>
+          )}
+          <span className="maas-details">{words.filter(Boolean).join(' · ')}</span>
+          {columns.metric && <Metric row={newest} />}
         </span>
       </button>
+      <span className="maas-model-menu">
+        <OpenModelPage model={row.name} />
+        <RowMenu name={row.name} />
+      </span>
       <ul id={id} className="maas-versions" hidden={!open}>
         {open && typeof versions === 'string' && <li className="maas-reason">{versions}</li>}
-        {open && Array.isArray(versions) && versions.map(each => <Version key={each.version} row={each} />)}
+        {open && Array.isArray(versions) && versions.map(each => <Version key={each.version} model={row.name} row={each} />)}
       </ul>
     </>
   );
 }
 
-function Version({ row }: { readonly row: VersionRow }): React.ReactElement {
+function Version({ model, row }: { readonly model: string; readonly row: VersionRow }): React.ReactElement {
   const { trans, format } = useContext(LocaleContext);
   const words = [row.task, row.precision, format.bytes(row.size)];
   const details = [...words, ...(row.parent === null ? [] : [trans.__('from %1', row.parent)])].join(' · ');
+  const open = useOpenModel();
   return (
-    <li className="maas-version" data-version={row.version}>
+    <li className="maas-version" data-version={row.version} onDoubleClick={() => open?.(model, row.version)}>
       <div className="maas-row">
         <span className="maas-version-number">v{row.version}</span>
         <span className="maas-aliases">
@@ -259,6 +275,8 @@ function Version({ row }: { readonly row: VersionRow }): React.ReactElement {
           ))}
         </span>
         <Age time={row.created} />
+        <OpenModelPage model={model} version={row.version} />
+        <RowMenu name={`${model}/${row.version}`} />
       </div>
       <div className="maas-row">
         <span className="maas-details" title={details}>

@@ -9,6 +9,14 @@ export const PAGE = 100;
 /** What is asked for before anybody chose. */
 export const NEWEST_FIRST: ModelQuery = { search: '', sort: 'updated', order: 'desc' };
 
+const SORTS: readonly unknown[] = ['updated', 'name', 'metric', 'size', 'versions', 'task'] satisfies ModelQuery['sort'][];
+
+/** Whether something that was kept is a query of this version. */
+export function isModelQuery(value: unknown): value is ModelQuery {
+  const { search, sort, order } = (value ?? {}) as Record<string, unknown>;
+  return typeof search === 'string' && SORTS.includes(sort) && (order === 'asc' || order === 'desc');
+}
+
 /** Brings a page of the list. */
 export type Bring = (query: ModelQuery, offset: number, limit: number) => Promise<ModelPage>;
 
@@ -39,10 +47,23 @@ export class ModelPages {
     return this.pages.get(Math.floor(index / PAGE))?.rows[index % PAGE] ?? null;
   }
 
+  /** Where a model is, of those that were brought. */
+  indexOf(name: string): number | null {
+    for (const [page, { rows }] of this.pages) {
+      const place = rows.findIndex(row => row.name === name);
+      if (place >= 0) {
+        return page * PAGE + place;
+      }
+    }
+    return null;
+  }
+
   /** Ask for something else; what was shown stays until the first page is there. */
   ask(query: ModelQuery): void {
     this._query = query;
     this.forget();
+    // What was typed is to be seen at once.
+    this._changed.emit();
     void this.load(0);
   }
 

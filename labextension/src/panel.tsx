@@ -8,13 +8,16 @@
  * - `[data-endpoint="digits"]` with `data-target` and `data-state`, and `data-kind` where it was not started here; in it `[data-stat]`, named as the fields of
  *   `Sample` and `EndpointRow`, where the totals carry the bare number as `data-value`; `.maas-share[data-version]`, and in a
  *   shadow's `[data-compared][data-disagreed]`.
+ * - `[data-alert="p95_above"]` in an endpoint, for each of its alerts that fires.
  * - `[data-run="RUN_ID"][data-status]`; in one under way `[role="progressbar"]` and `.maas-stop`.
  * - `[data-section="models"] input[type="search"]`, `[data-model="digits"]` of those that can be seen; its button unfolds `[data-version="2"]`, in which `[data-alias="champion"]`.
- * - `[data-notice="server"]` (the server does not answer), `[data-notice="registry"]` and `[data-notice="runs"]`.
+ * - `[data-notice="server"]` (the server does not answer), `[data-notice="alerts"]`, `[data-notice="registry"]` and `[data-notice="runs"]`.
  */
 import { ReactWidget, UseSignal } from '@jupyterlab/ui-components';
+import { JSONExt, type ReadonlyPartialJSONObject, type ReadonlyPartialJSONValue } from '@lumino/coreutils';
 import type { IDisposable } from '@lumino/disposable';
 import type { Message } from '@lumino/messaging';
+import { type ISignal, Signal } from '@lumino/signaling';
 import React, { useContext, useEffect, useState } from 'react';
 
 import { EndpointsSection } from './endpoints';
@@ -23,7 +26,9 @@ import { maasIcon } from './icon';
 import { type Locale, LocaleContext } from './locale';
 import type { MaasModel, MaasState, ProblemKind } from './model';
 import { ModelsSection } from './models';
-import { ModelPages } from './pages';
+import { isModelQuery, ModelPages } from './pages';
+import { PanelState, PanelStateContext } from './panelState';
+import { type Preferences, PreferencesContext, USUAL } from './preferences';
 import { RunsSection } from './runs';
 import type { ModelVersions } from './schema';
 
@@ -40,23 +45,53 @@ export class MaasPanel extends ReactWidget {
     this.title.caption = this.locale.trans.__('MaaS: models, runs and endpoints');
     this.node.setAttribute('role', 'region');
     this.node.setAttribute('aria-label', this.locale.trans.__('MaaS'));
+    locale.changed.connect(this.update, this);
+    this.pages.changed.connect(this.noteState, this);
+    this.panel.changed.connect(this.noteState, this);
+  }
+
+  set preferences(preferences: Preferences) {
+    this._preferences = preferences;
+    this.update();
+  }
+
+  /** What is to be the same after a reload: the search, and what is folded. */
+  get saved(): ReadonlyPartialJSONObject {
+    return { ...this.panel.toJSON(), query: { ...this.pages.query } };
+  }
+
+  /** Emits when `saved` may be something else. */
+  get savedChanged(): ISignal<this, void> {
+    return this._savedChanged;
+  }
+
+  /** Take what `saved` was, of this version or of another. */
+  restore(saved: ReadonlyPartialJSONValue | undefined): void {
+    this.panel.restore(saved);
+    const query: unknown = saved !== undefined && JSONExt.isObject(saved) ? saved.query : null;
+    if (isModelQuery(query)) {
+      this.pages.ask(query);
+    }
   }
 
   protected override render(): React.ReactElement {
     return (
       <LocaleContext.Provider value={this.locale}>
         <ExecuteContext.Provider value={this.execute}>
-          <UseSignal signal={this.model.changed}>
-            {() => (
-              <PanelView
-                state={this.model.state}
-                onRetry={() => this.model.retry()}
-                onStop={runId => this.model.stopRun(runId)}
-                pages={this.pages}
-                versionsOf={this.versionsOf}
-              />
-            )}
-          </UseSignal>
+          <PreferencesContext.Provider value={this._preferences}>
+            <UseSignal signal={this.model.changed}>
+              {() => (
+                <PanelView
+                  state={this.model.state}
+                  panel={this.panel}
+                  onRetry={() => this.model.retry()}
+                  onStop={runId => this.model.stopRun(runId)}
+                  pages={this.pages}
+                  versionsOf={this.versionsOf}
+                />
+              )}
+            </UseSignal>
+          </PreferencesContext.Provider>
         </ExecuteContext.Provider>
       </LocaleContext.Provider>
     );
@@ -82,6 +117,10 @@ export class MaasPanel extends ReactWidget {
     this.follow();
   }
 
+  private noteState(): void {
+    this._savedChanged.emit();
+  }
+
   private follow(): void {
     if (this.isVisible) {
       this.watching ??= this.model.watch();
@@ -93,11 +132,15 @@ export class MaasPanel extends ReactWidget {
 
   private readonly pages = new ModelPages((query, offset, limit) => this.model.modelPage(query, offset, limit));
   private readonly versionsOf = (name: string): Promise<ModelVersions> => this.model.modelVersions(name);
+  private readonly panel = new PanelState();
+  private readonly _savedChanged = new Signal<this, void>(this);
+  private _preferences = USUAL;
   private watching: IDisposable | null = null;
 }
 
 export interface PanelViewProps {
   readonly state: MaasState;
+  readonly panel: PanelState;
   readonly onRetry: () => void;
   readonly onStop: (runId: string) => Promise<void>;
   readonly pages: ModelPages;
@@ -105,7 +148,15 @@ export interface PanelViewProps {
 }
 
 /** The whole panel for one state. */
-export function PanelView({ state, onRetry, onStop, pages, versionsOf }: PanelViewProps): React.ReactElement {
+export function PanelView(props: PanelViewProps): React.ReactElement {
+  return (
+    <PanelStateContext.Provider value={props.panel}>
+      <UseSignal signal={props.panel.changed}>{() => <Sections {...props} />}</UseSignal>
+    </PanelStateContext.Provider>
+  );
+}
+
+function Sections({ state, onRetry, onStop, pages, versionsOf }: PanelViewProps): React.ReactElement {
   const { problem, endpoints } = state;
   const status = problem !== null ? 'unreachable' : endpoints === null ? 'loading' : 'live';
   return (
@@ -115,7 +166,7 @@ export function PanelView({ state, onRetry, onStop, pages, versionsOf }: PanelVi
       )}
       {(problem === null || endpoints !== null) && (
         <div className="maas-sections">
-          <EndpointsSection rows={endpoints} />
+          <EndpointsSection rows={endpoints} alerts={state.alerts} alertsError={state.alertsError} />
           <RunsSection rows={state.runs} runsError={state.runsError} onStop={onStop} />
           <ModelsSection
             count={state.models}

@@ -73,6 +73,16 @@ export interface Sample {
   readonly mean_ms: number | null;
 }
 
+/**
+ * What is known of an endpoint's past, oldest first: `source` is where it comes from, empty for what the Jupyter server saw
+ * itself; `trouble` why it does not come from where it should, else empty.
+ */
+export interface Past {
+  readonly samples: readonly SampleValues[];
+  readonly source: string;
+  readonly trouble: string;
+}
+
 /** The order in which the values of a sample are sent. */
 export const SAMPLE_FIELDS = [
   'time',
@@ -152,9 +162,47 @@ export interface RunRow {
   readonly stopping: boolean;
 }
 
+/** What an alert watches for. */
+export type AlertKind = 'p95_above' | 'error_rate_above' | 'no_traffic' | 'endpoint_down' | 'shadow_disagreement_above';
+
+/** Pending means that the condition holds, but not yet for as long as the rule asks for. */
+export type AlertState = 'inactive' | 'pending' | 'firing';
+
+export type AlertChange = 'fired' | 'cleared';
+
+/**
+ * One alert rule and its state; an endpoint has one of a kind at most. `threshold` in milliseconds or as a share from 0 to 1,
+ * `since` when it came into this state in epoch seconds, `value` what was compared with the threshold then, `reason` why the
+ * endpoint was down.
+ */
+export interface AlertRow {
+  readonly target: string;
+  readonly name: string;
+  readonly kind: AlertKind;
+  readonly threshold: number | null;
+  readonly for_seconds: number;
+  readonly state: AlertState;
+  readonly since: number | null;
+  readonly value: number | null;
+  readonly reason: string;
+}
+
+/** An alert fired or cleared at a `time`, in epoch seconds; the other fields are those of AlertRow. */
+export interface AlertEvent {
+  readonly time: number;
+  readonly change: AlertChange;
+  readonly target: string;
+  readonly name: string;
+  readonly kind: AlertKind;
+  readonly threshold: number | null;
+  readonly for_seconds: number;
+  readonly value: number | null;
+  readonly reason: string;
+}
+
 /**
  * What the panel shows, as far as it changed since the cursor: `models` how many there are (null until the registry has
- * answered), `models_number` another one whenever one changed, `endpoints` and `runs` null while nothing did, `samples` by
+ * answered), `models_number` another one whenever one changed, `endpoints`, `runs` and `alerts` null while nothing did, `samples` by
  * `target/name`.
  */
 export interface Snapshot {
@@ -166,4 +214,6 @@ export interface Snapshot {
   readonly runs: readonly RunRow[] | null;
   readonly registry_error: string | null;
   readonly runs_error: string | null;
+  readonly alerts: readonly AlertRow[] | null;
+  readonly alerts_error: string | null;
 }

@@ -1,12 +1,14 @@
 import { caretDownIcon, caretRightIcon } from '@jupyterlab/ui-components';
-import React, { useId, useState } from 'react';
+import React, { useContext, useId } from 'react';
+
+import { PanelStateContext, type SectionName } from './panelState';
 
 export interface SectionProps {
   readonly title: string;
   /** How many rows there are; null while that is unknown. */
   readonly count: number | null;
   /** What the section holds, for tests and styles. */
-  readonly name: 'endpoints' | 'runs' | 'models';
+  readonly name: SectionName;
   /** Buttons in the header. */
   readonly actions?: React.ReactNode;
   readonly children: React.ReactNode;
@@ -14,13 +16,14 @@ export interface SectionProps {
 
 /** A headed part of the panel that can be folded. */
 export function Section({ title, count, name, actions, children }: SectionProps): React.ReactElement {
-  const [open, setOpen] = useState(true);
+  const panel = useContext(PanelStateContext);
+  const open = !panel.isFolded(name);
   const id = useId();
   const Caret = open ? caretDownIcon : caretRightIcon;
   return (
     <section className="maas-section" data-section={name} aria-labelledby={`${id}title`}>
       <h2 className="maas-section-header">
-        <button type="button" aria-expanded={open} aria-controls={`${id}body`} onClick={() => setOpen(!open)}>
+        <button type="button" aria-expanded={open} aria-controls={`${id}body`} onClick={() => panel.toggleSection(name)}>
           <Caret.react tag="span" className="maas-caret" />
           <span id={`${id}title`} className="maas-section-title">
             {title}

@@ -70,7 +70,7 @@ describe('the model', () => {
     return { model: new MaasModel(settings), asked };
   }
 
-  const wanted: WantedEndpoint = { url: SERVER.url, name: '', metrics: '', token_env: '', insecure: false };
+  const wanted: WantedEndpoint = { url: SERVER.url, name: '', metrics: '', token_env: '', ca_file: '', insecure: false };
 
   it('attaches', async () => {
     const { model, asked } = made(201, SERVER);
@@ -142,6 +142,7 @@ describe('the dialog', () => {
       name: 'gpu',
       metrics: '',
       token_env: 'GPU_TOKEN',
+      ca_file: '',
       insecure: false
     });
   });

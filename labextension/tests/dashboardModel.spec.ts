@@ -3,8 +3,8 @@ import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { DashboardModel } from '../src/dashboard/dashboardModel';
 import { HOUR, LONGEST } from '../src/dashboard/timeline';
 import { INTERVAL } from '../src/model';
-import type { Sample, SampleValues, Snapshot } from '../src/schema';
-import { endpoint, sample, sent, snapshot } from './samples';
+import type { Past, Sample, Snapshot } from '../src/schema';
+import { endpoint, past, sample, sent, snapshot } from './samples';
 import { served } from './servers';
 
 const PAST = 'endpoints/local/digits/samples';
@@ -17,15 +17,15 @@ const times = (model: DashboardModel): number[] => model.samples.map(each => eac
 
 /** A dashboard of `local/digits`, whose server answers with snapshots in turn and with this past. */
 function made(
-  past: (seconds: number) => Sample[] | Response | Promise<SampleValues[]>,
+  before: (seconds: number) => Sample[] | Response | Promise<Past>,
   ...snapshots: Partial<Snapshot>[]
 ): { dashboard: DashboardModel; asked: string[] } {
   let turn = 0;
   const { model, asked } = served({
     snapshot: () => snapshot(snapshots[Math.min(turn++, snapshots.length - 1)]),
     [PAST]: url => {
-      const found = past(Number(url.searchParams.get('seconds')));
-      return Array.isArray(found) ? sent(...found) : found;
+      const found = before(Number(url.searchParams.get('seconds')));
+      return Array.isArray(found) ? past(found) : found;
     }
   });
   return { dashboard: new DashboardModel(model, 'local', 'digits'), asked };
@@ -59,24 +59,24 @@ describe('asking', () => {
   });
 
   it('asks for names that cannot leave their place in the address', async () => {
-    const { model, asked } = served({ 'endpoints/..%2Fgpu/a%20b/samples': () => sent(sample(7)) });
-    expect((await model.pastSamples('../gpu', 'a b', 300)).map(each => each.time)).toEqual([7]);
+    const { model, asked } = served({ 'endpoints/..%2Fgpu/a%20b/samples': () => past([sample(7)]) });
+    expect((await model.past('../gpu', 'a b', 300)).samples.map(each => each.time)).toEqual([7]);
     expect(asked).toEqual(['endpoints/..%2Fgpu/a%20b/samples?seconds=300']);
   });
 
   it('rests while it is hidden, and fetches what it missed when it is shown again', async () => {
-    let past = every(2, 1000, 1010);
-    const { dashboard, asked } = made(() => past, live(1010), live(1050));
+    let kept = every(2, 1000, 1010);
+    const { dashboard, asked } = made(() => kept, live(1010), live(1050));
     dashboard.show();
     await settle();
     dashboard.hide();
     const before = asked.length;
     await vi.advanceTimersByTimeAsync(5 * INTERVAL);
     expect(asked).toHaveLength(before);
-    past = every(2, 1000, 1048);
+    kept = every(2, 1000, 1048);
     dashboard.show();
     await settle();
-    expect(times(dashboard)).toEqual([...past.map(each => each.time), 1050]);
+    expect(times(dashboard)).toEqual([...kept.map(each => each.time), 1050]);
   });
 
   it('shows what is live although the past cannot be read, and can ask again', async () => {

@@ -108,6 +108,22 @@ describe('a plot', () => {
     expect(calls.some(([name, args]) => name === 'fillText' && String(args[0]).startsWith('at '))).toBe(true);
   });
 
+  it('marks when alerts fired: shaded, a full line where that began, a dashed one where it ended', async () => {
+    calls.length = 0;
+    plot.draw([0, 400], [[1, 2], [5, 4]], [0, 400], [
+      { from: 100, to: 200 },
+      { from: null, to: 50 },
+      { from: 500, to: null }
+    ]);
+    await drawn();
+    const shaded = calls.filter(([name, args]) => name === 'fillRect' && (args[2] as number) > 1);
+    const widths = shaded.map(([, args]) => Math.round(args[2] as number));
+    expect(widths).toEqual(expect.arrayContaining([100, 50].map(seconds => seconds * window.devicePixelRatio)));
+    expect(calls.filter(([name]) => name === 'arc')).toHaveLength(2);
+    expect(calls.filter(([name, args]) => name === 'setLineDash' && (args[0] as number[])[0] === 3)).toHaveLength(2);
+    expect(calls.some(([name, args]) => name === 'setLineDash' && (args[0] as number[]).length === 0)).toBe(true);
+  });
+
   it('has room for as many points as pixels, beside its axis', () => {
     expect(roomIn(466)).toBe(400);
     expect(roomIn(0)).toBeGreaterThan(0);

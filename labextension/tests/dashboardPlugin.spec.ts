@@ -13,7 +13,7 @@ import { OPEN_DASHBOARD } from '../src/dashboard/open';
 import { EndpointsSection } from '../src/endpoints';
 import { ExecuteContext } from '../src/execute';
 import { Locale } from '../src/locale';
-import { endpoint, snapshot, watched } from './samples';
+import { endpoint, past, snapshot, watched } from './samples';
 import { served } from './servers';
 
 vi.mock('../src/dashboard/plot', async original => ({
@@ -46,8 +46,8 @@ const activated = vi.fn();
 function started(...endpoints: ReturnType<typeof endpoint>[]): { contextMenu: ContextMenu; asked: string[] } {
   const { model, asked } = served({
     snapshot: () => snapshot({ endpoints, samples: {} }),
-    'endpoints/local/digits/samples': () => [],
-    'endpoints/gpu/digits/samples': () => []
+    'endpoints/local/digits/samples': () => past([]),
+    'endpoints/gpu/digits/samples': () => past([])
   });
   commands = new CommandRegistry();
   const contextMenu = new ContextMenu({ commands });

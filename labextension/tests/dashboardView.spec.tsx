@@ -10,7 +10,7 @@ import type { PlotFactory, PlotOptions } from '../src/dashboard/plot';
 import { Locale, LocaleContext } from '../src/locale';
 import { INTERVAL } from '../src/model';
 import type { Snapshot } from '../src/schema';
-import { endpoint, sample, sent, snapshot, traffic } from './samples';
+import { endpoint, past, sample, sent, snapshot, traffic } from './samples';
 import { served } from './servers';
 
 /** A plot that keeps what it was told. */
@@ -50,7 +50,7 @@ async function shown(...snapshots: Partial<Snapshot>[]): Promise<void> {
   let turn = 0;
   const { model } = served({
     snapshot: () => snapshot(snapshots[Math.min(turn++, snapshots.length - 1)]),
-    'endpoints/local/digits/samples': () => sent(sample(1000), sample(1002), sample(1004))
+    'endpoints/local/digits/samples': () => past([sample(1000), sample(1002), sample(1004)])
   });
   dashboard = new DashboardModel(model, 'local', 'digits');
   dashboard.show();
@@ -124,7 +124,7 @@ describe('the headline', () => {
   });
 
   it('says where there is nothing', async () => {
-    const { model } = served({ snapshot: () => snapshot({ samples: {} }), 'endpoints/local/digits/samples': () => [] });
+    const { model } = served({ snapshot: () => snapshot({ samples: {} }), 'endpoints/local/digits/samples': () => past([]) });
     dashboard = new DashboardModel(model, 'local', 'digits');
     dashboard.show();
     await vi.advanceTimersByTimeAsync(1);
@@ -135,7 +135,7 @@ describe('the headline', () => {
   it('says that the server does not answer', async () => {
     const { model } = served({
       snapshot: () => Promise.reject(new TypeError('Failed to fetch')),
-      'endpoints/local/digits/samples': () => []
+      'endpoints/local/digits/samples': () => past([])
     });
     dashboard = new DashboardModel(model, 'local', 'digits');
     dashboard.show();

@@ -9,6 +9,7 @@ import { Locale } from '../src/locale';
 import { MaasModel, type MaasState, type ModelQuery, NOTHING_YET, RequestError } from '../src/model';
 import { ModelPages } from '../src/pages';
 import { MaasPanel, PanelView } from '../src/panel';
+import { PanelState } from '../src/panelState';
 import type { ModelPage, ModelRow, ModelVersions } from '../src/schema';
 import { model, run, sample, traffic, version, watched } from './samples';
 
@@ -22,6 +23,7 @@ const LIVE: MaasState = { ...NOTHING_YET, models: 1, modelsNumber: 1, endpoints:
 /** The registry. */
 let registered: ModelRow[];
 let pages: ModelPages;
+let panel: PanelState;
 const bring = vi.fn((query: ModelQuery, offset: number, limit: number): Promise<ModelPage> => {
   const found = registered.filter(row => row.name.includes(query.search));
   return Promise.resolve({ number: 1, total: found.length, offset, rows: found.slice(offset, offset + limit) });
@@ -31,7 +33,7 @@ const versionsOf = vi.fn<(name: string) => Promise<ModelVersions>>();
 function draw(state: MaasState): void {
   act(() =>
     root.render(
-      <PanelView state={state} onRetry={onRetry} onStop={onStop} pages={pages} versionsOf={versionsOf} />
+      <PanelView state={state} panel={panel} onRetry={onRetry} onStop={onStop} pages={pages} versionsOf={versionsOf} />
     )
   );
 }
@@ -57,6 +59,7 @@ beforeEach(() => {
   root = createRoot(host);
   registered = [model()];
   pages = new ModelPages(bring);
+  panel = new PanelState();
   versionsOf.mockImplementation(name =>
     Promise.resolve({
       name,
@@ -75,8 +78,8 @@ afterEach(() => {
 });
 
 describe('the state of the whole', () => {
-  it('shows skeletons until the first answer', () => {
-    draw(NOTHING_YET);
+  it('shows skeletons until the first answer', async () => {
+    await drawn(NOTHING_YET);
     expect(one('.maas-panel').dataset.status).toBe('loading');
     expect(all('[role="status"]').map(node => node.getAttribute('aria-label'))).toEqual([
       'Loading endpoints',
@@ -85,8 +88,8 @@ describe('the state of the whole', () => {
     ]);
   });
 
-  it('says what to type where there is nothing', () => {
-    draw({ ...NOTHING_YET, models: 0, endpoints: [], runs: [] });
+  it('says what to type where there is nothing', async () => {
+    await drawn({ ...NOTHING_YET, models: 0, endpoints: [], runs: [] });
     expect(one('[data-section="runs"]').textContent).toContain('No runs yet. Start one: %maas train ');
     expect(one('[data-section="models"]').textContent).toContain('No models yet. Train one: %maas train ');
     expect(one('[data-section="endpoints"]').textContent).toContain('No endpoints yet. Publish a model: %maas publish ');
@@ -102,8 +105,8 @@ describe('the state of the whole', () => {
     expect(onRetry).toHaveBeenCalledTimes(1);
   });
 
-  it('shows only the notice where it never had anything', () => {
-    draw({ ...NOTHING_YET, problem: new RequestError('server', 'disk full'), retryAt: null });
+  it('shows only the notice where it never had anything', async () => {
+    await drawn({ ...NOTHING_YET, problem: new RequestError('server', 'disk full'), retryAt: null });
     expect(one('[data-notice="server"]').textContent).toContain('disk full');
     expect(one('.maas-retry-at').textContent).toBe('Trying again…');
     expect(all('[data-section]')).toHaveLength(0);
@@ -112,8 +115,8 @@ describe('the state of the whole', () => {
   it.each([
     ['forbidden', 'refused'],
     ['missing', 'without the maas_jupyter extension']
-  ] as const)('has words for a server that is %s', (kind, words) => {
-    draw({ ...NOTHING_YET, problem: new RequestError(kind, '') });
+  ] as const)('has words for a server that is %s', async (kind, words) => {
+    await drawn({ ...NOTHING_YET, problem: new RequestError(kind, '') });
     expect(one('[role="alert"]').textContent).toContain(words);
   });
 
@@ -121,12 +124,12 @@ describe('the state of the whole', () => {
     await drawn({ ...LIVE, registryError: 'http://mlflow:5000 did not answer' });
     expect(one('[data-notice="registry"]').textContent).toContain('http://mlflow:5000 did not answer');
     expect(all('[data-model]')).toHaveLength(1);
-    draw({ ...NOTHING_YET, endpoints: [], registryError: 'no answer' });
+    await drawn({ ...NOTHING_YET, endpoints: [], registryError: 'no answer' });
     expect(all('[data-section="models"] [role="status"]')).toHaveLength(0);
   });
 
-  it('folds a section', () => {
-    draw(LIVE);
+  it('folds a section', async () => {
+    await drawn(LIVE);
     const header = one('[data-section="endpoints"] h2 button');
     const body = one('[data-section="endpoints"] .maas-section-body');
     expect(header.getAttribute('aria-controls')).toBe(body.id);
@@ -138,7 +141,7 @@ describe('the state of the whole', () => {
 describe('endpoints', () => {
   const stat = (name: string): string | null | undefined => one(`[data-stat="${name}"] dd`).textContent;
 
-  it('shows name, target, state, traffic, rates, latencies and totals', () => {
+  it('shows name, target, state, traffic, rates, latencies and totals', async () => {
     const shares = [
       traffic({ weight: 270 }),
       traffic({ version: '2', weight: 30, state: 'loading' })
@@ -150,7 +153,7 @@ describe('endpoints', () => {
       waiting: 3,
       versions: { '3': 6.337 }
     });
-    draw({ ...LIVE, endpoints: [watched({ traffic: shares, latest })] });
+    await drawn({ ...LIVE, endpoints: [watched({ traffic: shares, latest })] });
     const row = one('[data-endpoint="digits"]');
     expect([row.dataset.state, row.dataset.target]).toEqual(['ready', 'local']);
     expect(one('.maas-state').textContent).toBe('ready');
@@ -173,8 +176,8 @@ describe('endpoints', () => {
     expect(one('[data-stat="errors_total"]').textContent).toBe('1 error');
   });
 
-  it('shows no rate of a version that is alone', () => {
-    draw(LIVE);
+  it('shows no rate of a version that is alone', async () => {
+    await drawn(LIVE);
     expect(one('.maas-share').textContent).toBe('v3 100%');
   });
 
@@ -182,9 +185,9 @@ describe('endpoints', () => {
     [{ compared: 0, disagreed: 0, failed: 0, dropped: 0 }, 'v4 shadow, nothing compared yet', false],
     [{ compared: 1200, disagreed: 0, failed: 0, dropped: 3 }, 'v4 shadow, 0 of 1,200 differ (0%)', false],
     [{ compared: 1200, disagreed: 30, failed: 2, dropped: 3 }, 'v4 shadow, 30 of 1,200 differ (2.5%), 2 failed', true]
-  ])('says how the answers of a shadow compared: %o', (shadow, words, unwell) => {
+  ])('says how the answers of a shadow compared: %o', async (shadow, words, unwell) => {
     const copied = traffic({ version: '4', weight: 0, shadow });
-    draw({ ...LIVE, endpoints: [watched({ traffic: [traffic(), copied] })] });
+    await drawn({ ...LIVE, endpoints: [watched({ traffic: [traffic(), copied] })] });
     expect(all('.maas-share').map(node => node.textContent)).toEqual(['v3 100% 12 req/s', words]);
     const node = one('.maas-shadow');
     expect([node.dataset.compared, node.dataset.disagreed]).toEqual([String(shadow.compared), String(shadow.disagreed)]);
@@ -192,23 +195,23 @@ describe('endpoints', () => {
     expect(node.title).toContain(`${shadow.dropped} were dropped`);
   });
 
-  it.each(['loading', 'failed', 'unavailable', 'stopped'] as const)('gives the reason of one that is %s', state => {
-    draw({ ...LIVE, endpoints: [watched({ state, reason: 'because of this', latest: null, samples: [] })] });
+  it.each(['loading', 'failed', 'unavailable', 'stopped'] as const)('gives the reason of one that is %s', async state => {
+    await drawn({ ...LIVE, endpoints: [watched({ state, reason: 'because of this', latest: null, samples: [] })] });
     expect(one('.maas-state').textContent).toBe(state);
     expect(one('.maas-reason').textContent).toBe('because of this');
     expect(all('.maas-stats')).toHaveLength(0);
   });
 
-  it('names a target of which no endpoint is known after itself', () => {
+  it('names a target of which no endpoint is known after itself', async () => {
     const row = watched({ name: '*', target: 'gpu', state: 'unavailable', reason: 'set VAR', traffic: [], latest: null });
-    draw({ ...LIVE, endpoints: [row] });
+    await drawn({ ...LIVE, endpoints: [row] });
     expect(one('.maas-endpoint').textContent).toBe('gpuunavailableset VAR');
     expect(all('.maas-totals')).toHaveLength(0);
   });
 
-  it('draws the requests of the last five minutes as a line', () => {
+  it('draws the requests of the last five minutes as a line', async () => {
     const samples = [0, 150, 300].map((time, index) => sample(time, { requests_per_second: index * 10 }));
-    draw({ ...LIVE, endpoints: [watched({ samples })] });
+    await drawn({ ...LIVE, endpoints: [watched({ samples })] });
     expect(one('.maas-sparkline-line').getAttribute('points')).toBe('0,23 50,12 100,1');
     expect(one('.maas-sparkline title').textContent).toBe('Requests per second over five minutes, now 12');
   });
@@ -216,22 +219,22 @@ describe('endpoints', () => {
   it.each([
     ['nothing', []],
     ['one point', [sample(1)]]
-  ])('draws a flat base for %s', (_, samples) => {
-    draw({ ...LIVE, endpoints: [watched({ samples })] });
+  ])('draws a flat base for %s', async (_, samples) => {
+    await drawn({ ...LIVE, endpoints: [watched({ samples })] });
     expect(all('.maas-sparkline-base')).toHaveLength(1);
     expect(all('.maas-sparkline-line')).toHaveLength(0);
   });
 
-  it('keeps the line on the base without requests', () => {
+  it('keeps the line on the base without requests', async () => {
     const samples = [sample(1, { requests_per_second: 0 }), sample(3, { requests_per_second: 0 })];
-    draw({ ...LIVE, endpoints: [watched({ samples })] });
+    await drawn({ ...LIVE, endpoints: [watched({ samples })] });
     expect(one('.maas-sparkline-line').getAttribute('points')).toBe('99.33,23 100,23');
   });
 });
 
 describe('runs', () => {
-  it('shows how far one is, how fast, and its loss', () => {
-    draw({ ...LIVE, runs: [run()] });
+  it('shows how far one is, how fast, and its loss', async () => {
+    await drawn({ ...LIVE, runs: [run()] });
     expect(one('[data-run="abc123"]').dataset.status).toBe('training');
     expect(one('.maas-run .maas-state').textContent).toBe('training');
     const bar = one('[role="progressbar"]');
@@ -244,8 +247,8 @@ describe('runs', () => {
     expect(all('.maas-run .maas-age')).toHaveLength(0);
   });
 
-  it('leaves out what is not known yet', () => {
-    draw({
+  it('leaves out what is not known yet', async () => {
+    await drawn({
       ...LIVE,
       runs: [run({ rows_per_second: null, remaining: null, metric: null, metric_name: null, loss: [2], fraction: 0, epoch: 0 })]
     });
@@ -253,8 +256,8 @@ describe('runs', () => {
     expect(all('.maas-run .maas-sparkline, .maas-run .maas-metric')).toHaveLength(0);
   });
 
-  it('draws a loss that stays as a line on the base', () => {
-    draw({ ...LIVE, runs: [run({ loss: [2, 2] })] });
+  it('draws a loss that stays as a line on the base', async () => {
+    await drawn({ ...LIVE, runs: [run({ loss: [2, 2] })] });
     expect(one('.maas-run .maas-sparkline-line').getAttribute('points')).toBe('0,23 100,23');
   });
 
@@ -263,9 +266,9 @@ describe('runs', () => {
     ['stopped_early', 'stopped early'],
     ['interrupted', 'interrupted'],
     ['failed', 'failed']
-  ] as const)('shows what is left of one that is %s', (status, words) => {
+  ] as const)('shows what is left of one that is %s', async (status, words) => {
     const error = status === 'failed' ? 'The loss became NaN.' : '';
-    draw({ ...LIVE, runs: [run({ status, error, updated: Date.now() / 1000 - 130, verb: 'tune' })] });
+    await drawn({ ...LIVE, runs: [run({ status, error, updated: Date.now() / 1000 - 130, verb: 'tune' })] });
     expect(all('.maas-run .maas-row')[0].textContent).toBe(`digitstune${words}2m ago`);
     expect(one('.maas-run .maas-details').textContent).toBe('trial 10 of 20 · abc123');
     expect(one('.maas-run .maas-metric').textContent).toBe('val_accuracy 0.9722');
@@ -275,28 +278,28 @@ describe('runs', () => {
 
   it('asks one to stop, once', async () => {
     onStop.mockReturnValue(Promise.resolve());
-    draw({ ...LIVE, runs: [run()] });
+    await drawn({ ...LIVE, runs: [run()] });
     const button = one('.maas-stop') as HTMLButtonElement;
     expect(button.getAttribute('aria-label')).toBe('Stop digits');
     await act(() => Promise.resolve(button.click()));
     expect(onStop.mock.calls).toEqual([['abc123']]);
     expect(button.disabled).toBe(true);
-    draw({ ...LIVE, runs: [run({ stopping: true })] });
+    await drawn({ ...LIVE, runs: [run({ stopping: true })] });
     expect(one('.maas-run .maas-state').textContent).toBe('stopping');
     expect((one('.maas-stop') as HTMLButtonElement).disabled).toBe(true);
   });
 
   it('says why one could not be asked, and lets ask again', async () => {
-    onStop.mockReturnValue(Promise.reject(new RequestError('server', 'It has ended already.')));
-    draw({ ...LIVE, runs: [run()] });
+    onStop.mockImplementation(() => Promise.reject(new RequestError('server', 'It has ended already.')));
+    await drawn({ ...LIVE, runs: [run()] });
     const button = one('.maas-stop') as HTMLButtonElement;
     await act(() => Promise.resolve(button.click()));
     expect(one('.maas-stop-problem').textContent).toBe('It has ended already.');
     expect(button.disabled).toBe(false);
   });
 
-  it('says that the runs cannot be read, beside those that it had', () => {
-    draw({ ...LIVE, runs: [run()], runsError: 'The folder of runs could not be looked at.' });
+  it('says that the runs cannot be read, beside those that it had', async () => {
+    await drawn({ ...LIVE, runs: [run()], runsError: 'The folder of runs could not be looked at.' });
     expect(one('[data-notice="runs"]').textContent).toBe('The folder of runs could not be looked at.');
     expect(all('.maas-run')).toHaveLength(1);
   });

@@ -1,8 +1,11 @@
 import type { WatchedEndpoint } from '../src/model';
 import {
   SAMPLE_FIELDS,
+  type AlertEvent,
+  type AlertRow,
   type EndpointRow,
   type ModelRow,
+  type Past,
   type RunRow,
   type Sample,
   type SampleValues,
@@ -33,6 +36,11 @@ export function sample(time: number, changes: Partial<Sample> = {}): Sample {
 /** As they are sent. */
 export function sent(...samples: Sample[]): SampleValues[] {
   return samples.map(each => SAMPLE_FIELDS.map(field => each[field]));
+}
+
+/** What was kept of an endpoint, as it is sent. */
+export function past(samples: readonly Sample[], source = '', trouble = ''): Past {
+  return { samples: sent(...samples), source, trouble };
 }
 
 export function traffic(changes: Partial<TrafficRow> = {}): TrafficRow {
@@ -124,6 +132,28 @@ export function snapshot(changes: Partial<Snapshot> = {}): Snapshot {
     runs: [],
     registry_error: null,
     runs_error: null,
+    alerts: null,
+    alerts_error: null,
     ...changes
   };
+}
+
+export function alertEvent(time: number, change: AlertEvent['change'], changes: Partial<AlertEvent> = {}): AlertEvent {
+  return {
+    time,
+    change,
+    target: 'local',
+    name: 'digits',
+    kind: 'p95_above',
+    threshold: 250,
+    for_seconds: 0,
+    value: change === 'fired' ? 400 : 20,
+    reason: '',
+    ...changes
+  };
+}
+
+export function alertRule(state: AlertRow['state'], since: number | null, changes: Partial<AlertRow> = {}): AlertRow {
+  const { target, name, kind, threshold, for_seconds, value, reason } = alertEvent(0, 'fired');
+  return { target, name, kind, threshold, for_seconds, state, since, value, reason, ...changes };
 }

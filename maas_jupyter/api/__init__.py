@@ -5,12 +5,15 @@ nothing heavy; each verb imports what it needs.
 """
 
 from maas_jupyter.api import subjects
+from maas_jupyter.api.card import card
 from maas_jupyter.api.compression import distil, prune
 from maas_jupyter.api.connections import connect, disconnect, serve, targets
+from maas_jupyter.api.deletion import delete
 from maas_jupyter.api.evaluation import compare, evaluate
 from maas_jupyter.api.explanation import explain
 from maas_jupyter.api.export import export
 from maas_jupyter.api.optimization import optimize, quantize
+from maas_jupyter.api.playing import play
 from maas_jupyter.api.registry import alias, models, register
 from maas_jupyter.api.runs import attach, interrupt, runs
 from maas_jupyter.api.serving import (
@@ -45,6 +48,8 @@ VERBS = (
     register,
     alias,
     models,
+    card,
+    delete,
     runs,
     attach,
     interrupt,
@@ -54,6 +59,7 @@ VERBS = (
     unpublish,
     history,
     predict,
+    play,
     endpoints,
     metrics,
     logs,

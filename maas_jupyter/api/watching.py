@@ -11,7 +11,9 @@ if TYPE_CHECKING:
     from maas_jupyter.targets import Notice
 
 
-def watch(url: str, *, name: str = "", metrics: str = "", token_env: str = "", insecure: bool = False) -> Notice:
+def watch(
+    url: str, *, name: str = "", metrics: str = "", token_env: str = "", ca_file: str = "", insecure: bool = False
+) -> Notice:
     """Show an endpoint in the panel that was not started here, live like our own.
 
     What it is, is recognised from what it answers: Triton, KServe, MLServer, vLLM, TF Serving or BentoML.
@@ -27,6 +29,8 @@ def watch(url: str, *, name: str = "", metrics: str = "", token_env: str = "", i
     token_env : str
         Name of the environment variable that holds its token, where it wants one. The token is never kept; the panel
         finds it in the environment of the Jupyter server.
+    ca_file : str
+        PEM file of the authority that signed its certificate, where the system does not trust it.
     insecure : bool
         Allow to send the token to another machine without TLS.
 
@@ -55,6 +59,7 @@ def watch(url: str, *, name: str = "", metrics: str = "", token_env: str = "", i
         name=name,
         metrics=metrics,
         token_env=token_env,
+        ca_file=ca_file,
         insecure=insecure,
         taken=target_names(),
         how_to_set=set_variable,

@@ -13,6 +13,9 @@ from maas_jupyter.monitoring.rows import Sample
 #: Samples kept in memory for an endpoint: five minutes at two seconds.
 KEPT = 150
 
+#: Seconds between two samples in which somebody did not look all the time.
+_GAP = 12.0
+
 #: An endpoint's target and name.
 Key = tuple[str, str]
 
@@ -46,30 +49,37 @@ class Reading:
     def sample_since(self, earlier: Reading) -> Sample:
         """Return what happened after an earlier reading."""
         seconds = self.time - earlier.time
-        new = self.counts.since(earlier.counts)
-        whole = new.whole
-        cpu = None
-        if self.cpu_seconds is not None and earlier.cpu_seconds is not None:
-            # Less than before: the server was started again meanwhile.
-            used = self.cpu_seconds - earlier.cpu_seconds
-            cpu = round((used if used >= 0 else self.cpu_seconds) / seconds, 4)
-        return Sample(
-            time=round(self.time, 3),
-            requests_per_second=_rate(whole.requests, seconds),
-            errors_per_second=_rate(whole.errors, seconds),
-            p50_ms=whole.quantile_ms(0.50),
-            p95_ms=whole.quantile_ms(0.95),
-            p99_ms=whole.quantile_ms(0.99),
-            waiting=whole.waiting,
-            batch_rows=round(whole.rows / whole.runs, 2) if whole.runs > 0 else None,
-            memory=self.memory,
-            cpu=cpu,
-            versions={version: _rate(each.requests, seconds) for version, each in new.items() if each.requests},
-            codes={
-                code: _rate(count, seconds) for code, count in whole.by_code.items() if count and code != UNKNOWN_CODE
-            },
-            mean_ms=milliseconds(whole.duration_sum / whole.duration_count) if whole.duration_count > 0 else None,
-        )
+        cpu = cores(earlier.cpu_seconds, self.cpu_seconds, seconds)
+        return sample_of(self.time, seconds, self.counts.since(earlier.counts), self.memory, cpu)
+
+
+def cores(before: float | None, after: float | None, seconds: float) -> float | None:
+    """Return how many cores were used between two readings of processor time; None where one is not known."""
+    if before is None or after is None:
+        return None
+    # Less than before: the server was started again meanwhile.
+    used = after - before if after >= before else after
+    return round(used / seconds, 4)
+
+
+def sample_of(time: float, seconds: float, new: EndpointCounts, memory: int | None, cpu: float | None) -> Sample:
+    """Return what was counted in so many seconds as a sample."""
+    whole = new.whole
+    return Sample(
+        time=round(time, 3),
+        requests_per_second=_rate(whole.requests, seconds),
+        errors_per_second=_rate(whole.errors, seconds),
+        p50_ms=whole.quantile_ms(0.50),
+        p95_ms=whole.quantile_ms(0.95),
+        p99_ms=whole.quantile_ms(0.99),
+        waiting=whole.waiting,
+        batch_rows=round(whole.rows / whole.runs, 2) if whole.runs > 0 else None,
+        memory=memory,
+        cpu=cpu,
+        versions={version: _rate(each.requests, seconds) for version, each in new.items() if each.requests},
+        codes={code: _rate(count, seconds) for code, count in whole.by_code.items() if count and code != UNKNOWN_CODE},
+        mean_ms=milliseconds(whole.duration_sum / whole.duration_count) if whole.duration_count > 0 else None,
+    )
 
 
 @dataclass
@@ -112,6 +122,11 @@ class History:
         series.samples.append((self.newest_id, sample))
         return sample
 
+    def unbroken(self, key: Key) -> list[Sample]:
+        """Return an endpoint's newest samples, oldest first, as far back as somebody looked all the time."""
+        samples = self.samples(key)
+        return samples[_unbroken_from([sample.time for sample in samples]) :]
+
     def keep(self, keys: Collection[Key]) -> None:
         """Forget every endpoint that is not among ``keys``."""
         self._series = {key: series for key, series in self._series.items() if key in keys}
@@ -132,6 +147,14 @@ class History:
                 break
             newer.append(sample)
         return newer[::-1]
+
+
+def _unbroken_from(times: list[float]) -> int:
+    """Return the index from which on nothing is missing."""
+    for index in range(len(times) - 1, 0, -1):
+        if times[index] - times[index - 1] > _GAP:
+            return index
+    return 0
 
 
 class Minutes:

@@ -5,10 +5,20 @@ The panel has a mirror of these structs, ``labextension/src/schema.ts``, field b
 
 from __future__ import annotations
 
+from typing import Literal
+
 from msgspec import Struct, field
 
 from maas_jupyter.runs import RunStatus
 from maas_jupyter.schema import EndpointState, VersionState
+
+#: What an alert watches for.
+AlertKind = Literal["p95_above", "error_rate_above", "no_traffic", "endpoint_down", "shadow_disagreement_above"]
+
+#: Pending means that the condition holds, but not yet for as long as the rule asks for.
+AlertState = Literal["inactive", "pending", "firing"]
+
+AlertChange = Literal["fired", "cleared"]
 
 
 class VersionRow(Struct, frozen=True):
@@ -116,6 +126,24 @@ class Sample(Struct, frozen=True, array_like=True):
     mean_ms: float | None = None
 
 
+class Past(Struct, frozen=True):
+    """What is known of an endpoint's past.
+
+    Attributes
+    ----------
+    samples : list of Sample
+        Oldest first.
+    source : str
+        Where they come from: ``"Prometheus at http://..."``; empty for what this Jupyter server saw itself.
+    trouble : str
+        Why they do not come from where they should; empty while all is well.
+    """
+
+    samples: list[Sample]
+    source: str = ""
+    trouble: str = ""
+
+
 class ShadowCounts(Struct, frozen=True):
     """What became of the copies of requests that a shadow got.
 
@@ -214,6 +242,50 @@ class RunRow(Struct, frozen=True):
     stopping: bool
 
 
+class AlertRow(Struct, frozen=True):
+    """One alert rule and its state.
+
+    Attributes
+    ----------
+    target, name : str
+        The endpoint; it has one rule of a kind at most.
+    threshold : float or None
+        Milliseconds for a latency, a share from 0 to 1 for the other kinds that have one.
+    for_seconds : int
+        How long the condition has to hold until the alert fires.
+    since : float or None
+        When it came into this state, in epoch seconds; null if it has always been inactive.
+    value : float or None
+        What was compared with the threshold then.
+    reason : str
+        Why the endpoint was down then.
+    """
+
+    target: str
+    name: str
+    kind: AlertKind
+    threshold: float | None
+    for_seconds: int
+    state: AlertState
+    since: float | None
+    value: float | None
+    reason: str
+
+
+class AlertEvent(Struct, frozen=True):
+    """An alert fired or cleared at a ``time``, in epoch seconds; the other fields are those of `AlertRow`."""
+
+    time: float
+    change: AlertChange
+    target: str
+    name: str
+    kind: AlertKind
+    threshold: float | None
+    for_seconds: int
+    value: float | None
+    reason: str
+
+
 class Snapshot(Struct, frozen=True):
     """What the panel shows, as far as it changed since the cursor.
 
@@ -225,11 +297,11 @@ class Snapshot(Struct, frozen=True):
         How many are registered; null until the registry has answered. They are listed by pages.
     models_number : int
         Another one whenever a model changed.
-    endpoints, runs : list or None
+    endpoints, runs, alerts : list or None
         Null while nothing changed.
     samples : dict of str to list of Sample
         By ``target/name`` of the endpoint, oldest first.
-    registry_error, runs_error : str or None
+    registry_error, runs_error, alerts_error : str or None
     """
 
     cursor: str
@@ -240,3 +312,5 @@ class Snapshot(Struct, frozen=True):
     runs: list[RunRow] | None
     registry_error: str | None
     runs_error: str | None
+    alerts: list[AlertRow] | None
+    alerts_error: str | None

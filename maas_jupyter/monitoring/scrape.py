@@ -18,7 +18,8 @@ MEMORY = "maas_process_resident_memory_bytes"
 CPU = "maas_process_cpu_seconds_total"
 START = "maas_process_start_time_seconds"
 _DURATIONS = tuple(f"{DURATION}_{part}" for part in ("bucket", "sum", "count"))
-_WANTED = (REQUESTS, *_DURATIONS, f"{ROWS}_sum", f"{ROWS}_count", QUEUE, SHADOW, DEPARTED, MEMORY, CPU, START)
+#: How names of the metrics start that are read.
+SERIES = (REQUESTS, *_DURATIONS, f"{ROWS}_sum", f"{ROWS}_count", QUEUE, SHADOW, DEPARTED, MEMORY, CPU, START)
 
 #: A line whose labels hold nothing that is escaped.
 _PLAIN = re.compile(r'([\w:]+)(?:\{((?:\w+="[^"\\]*",?)*)\})? (\S+)')
@@ -62,7 +63,7 @@ def parse(text: str) -> Scrape:
     """
     models: dict[str, EndpointCounts] = {}
     of_processes: dict[str, list[float]] = {}
-    for name, labels, value in series(text, _WANTED):
+    for name, labels, value in series(text, SERIES):
         if name in (MEMORY, CPU, START):
             of_processes.setdefault(name, []).append(value)
             continue

@@ -10,12 +10,22 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Generic, Protocol, TypeVar
 
-from maas_jupyter.errors import MaasError
+from maas_jupyter.errors import MaasError, NotFound
+from maas_jupyter.monitoring.alerts import Alerts
 from maas_jupyter.monitoring.catalogue import Catalogue
 from maas_jupyter.monitoring.counts import EndpointCounts
 from maas_jupyter.monitoring.feed import Feed, in_words
 from maas_jupyter.monitoring.history import History, Key, Minutes, Reading
-from maas_jupyter.monitoring.rows import EndpointRow, ModelVersions, RunRow, Sample, Snapshot, TrafficRow
+from maas_jupyter.monitoring.rows import (
+    AlertRow,
+    EndpointRow,
+    ModelVersions,
+    Past,
+    RunRow,
+    Sample,
+    Snapshot,
+    TrafficRow,
+)
 from maas_jupyter.monitoring.scrape import Scrape
 from maas_jupyter.monitoring.store import SampleStore
 from maas_jupyter.schema import EndpointState, VersionStatus
@@ -37,7 +47,8 @@ T = TypeVar("T")
 class WatchedEndpoint:
     """An endpoint as its target knows it, whether its server runs or not.
 
-    ``kind`` and ``untold`` are those of `EndpointRow`.
+    ``kind`` and ``untold`` are those of `EndpointRow`; ``metrics`` is where its Prometheus text is, if not at its own
+    address.
     """
 
     name: str
@@ -47,6 +58,24 @@ class WatchedEndpoint:
     traffic: list[VersionStatus] = field(default_factory=list)
     kind: str = ""
     untold: tuple[str, ...] = ()
+    metrics: str = ""
+
+
+class Archive(Protocol):
+    """Keeps the past of endpoints, whether somebody watches or not. Its calls may block; they are made in a thread."""
+
+    @property
+    def name(self) -> str:
+        """What it is called where its samples are shown."""
+
+    def samples(self, target: str, endpoint: WatchedEndpoint, since: float, until: float) -> list[Sample]:
+        """Return an endpoint's samples, oldest first.
+
+        Raises
+        ------
+        MaasError
+            If it has none of the endpoint, or does not answer.
+        """
 
 
 class Source(Protocol):
@@ -110,6 +139,10 @@ class Watcher:
         Seconds between two requests of one asker.
     store : SampleStore, optional
         Keeps the samples on disk.
+    archive : Archive, optional
+        Where the past of endpoints comes from, instead of what was seen here.
+    alerts : Alerts, optional
+        Is told of every look at the targets.
     patience : float
         Seconds that a request waits for something slow before it is answered with what is known.
     clock : callable
@@ -129,6 +162,8 @@ class Watcher:
         *,
         interval: float,
         store: SampleStore | None = None,
+        archive: Archive | None = None,
+        alerts: Alerts | None = None,
         patience: float = PATIENCE,
         clock: Callable[[], float] = time.time,
     ) -> None:
@@ -140,6 +175,7 @@ class Watcher:
         self._history = History()
         self._minutes = Minutes()
         self._store = store
+        self._archive = archive
         self._looks: dict[str, _Look] = {}
         # Listing thousands of models takes the interpreter from all others for a part of a second.
         rest = _REST if interval else 1.0
@@ -147,9 +183,17 @@ class Watcher:
             "The registry", models, self.catalogue.take, interval=interval, patience=patience, rest=rest
         )
         self._trainings = Feed("The folder of runs", runs, self._runs.take, interval=interval / 2, patience=patience)
-        self._feeds: list[Feed[Any]] = [self._registry, self._trainings]
+        self.alerts = alerts
+        self._alert_rows: _Newest[list[AlertRow]] = _Newest()
+        self._rules: Feed[Any] | None = None
+        self._files: list[Feed[Any]] = []
+        if alerts:
+            self._rules = Feed(
+                "The file of alert rules", alerts.read, alerts.take, interval=interval / 2, patience=patience
+            )
+            self._files.append(self._rules)
         if store:
-            self._feeds.append(
+            self._files.append(
                 Feed("The history", store.flush, lambda _: None, interval=_FLUSH_SECONDS, patience=patience)
             )
         self._sources = sources
@@ -166,17 +210,11 @@ class Watcher:
             The cursor of the asker's last snapshot. Any other text, such as a cursor from before a restart, asks for
             everything.
         """
-        self._targets = {source.name: self._target(source) for source in self._sources}
-        self._looks = {name: self._looks[name] for name in self._targets if name in self._looks}
-        await asyncio.gather(
-            *(feed.refresh() for feed in [*self._feeds, *(feed for _, feed in self._targets.values())])
-        )
-        seen_endpoints, seen_runs, seen_samples = self._read(since)
-        self._endpoints.take(
-            [self._row(name, endpoint, look) for name, look in self._looks.items() for endpoint in look.endpoints]
-        )
+        await self._look_at(self._registry, self._trainings)
+        seen_endpoints, seen_runs, seen_samples, seen_alerts = self._read(since)
         return Snapshot(
-            cursor=f"{self._boot}.{self._endpoints.number}.{self._runs.number}.{self._history.newest_id}",
+            cursor=f"{self._boot}.{self._endpoints.number}.{self._runs.number}.{self._history.newest_id}"
+            f".{self._alert_rows.number}",
             models=self.catalogue.total,
             models_number=self.catalogue.number,
             endpoints=self._endpoints.unless(seen_endpoints),
@@ -189,17 +227,63 @@ class Watcher:
             runs=self._runs.unless(seen_runs),
             registry_error=self._registry.trouble or None,
             runs_error=self._trainings.trouble or None,
+            alerts=self._alert_rows.unless(seen_alerts),
+            alerts_error=self._alerts_trouble or None,
         )
 
-    async def past(self, key: Key, seconds: float) -> list[Sample]:
-        """Return an endpoint's samples of the last so many seconds, oldest first.
+    async def watch_endpoints(self) -> None:
+        """Look at the targets for the alerts' sake, while nobody asks."""
+        await self._look_at()
+
+    async def _look_at(self, *feeds: Feed[Any]) -> None:
+        self._targets = {source.name: self._target(source) for source in self._sources}
+        self._looks = {name: self._looks[name] for name in self._targets if name in self._looks}
+        targets = {name: feed for name, (_, feed) in self._targets.items()}
+        await asyncio.gather(*(feed.refresh() for feed in [*feeds, *self._files, *targets.values()]))
+        rows = [self._row(name, endpoint, look) for name, look in self._looks.items() for endpoint in look.endpoints]
+        self._endpoints.take(rows)
+        if self.alerts is not None:
+            unknown = {name for name, feed in targets.items() if name not in self._looks and not feed.trouble}
+            await self.alerts.evaluate(rows, unknown)
+            if self.alerts.known:
+                self._alert_rows.take(self.alerts.rows())
+
+    @property
+    def _alerts_trouble(self) -> str:
+        return (self._rules and self._rules.trouble) or (self.alerts and self.alerts.trouble) or ""
+
+    async def past(self, key: Key, seconds: float) -> Past:
+        """Return an endpoint's samples of the last so many seconds.
 
         Raises
         ------
         Unavailable
             If they cannot be read.
         """
-        since = self._clock() - seconds
+        now = self._clock()
+        if self._archive is None:
+            return Past(await self._seen(key, now - seconds))
+        try:
+            kept = await asyncio.to_thread(self._archive.samples, key[0], await self._listed(key), now - seconds, now)
+        except MaasError as error:
+            return Past(await self._seen(key, now - seconds), trouble=in_words(error))
+        # What was seen just now is finer.
+        live = self._history.unbroken(key)
+        older = [sample for sample in kept if not live or sample.time < live[0].time]
+        return Past([*older, *(sample for sample in live if sample.time > now - seconds)], self._archive.name)
+
+    async def _listed(self, key: Key) -> WatchedEndpoint:
+        """Return an endpoint as its target lists it now."""
+        target, name = key
+        if target not in self._looks:
+            await self._look_at()
+        found = self._looks[target].endpoints if target in self._looks else []
+        endpoint = next((each for each in found if each.name == name), None)
+        if endpoint is None:
+            raise NotFound(f"'{target}' does not list '{name}' now, so nobody knows whose past to ask for.")
+        return endpoint
+
+    async def _seen(self, key: Key, since: float) -> list[Sample]:
         if self._store is None:
             return [sample for sample in self._history.samples(key) if sample.time > since]
         return await asyncio.to_thread(self._store.read, key, since)
@@ -216,12 +300,13 @@ class Watcher:
             patience=self._patience,
         )
 
-    def _read(self, cursor: str) -> tuple[int, int, int]:
+    def _read(self, cursor: str) -> tuple[int, ...]:
         try:
-            boot, endpoints, runs, samples = cursor.split(".")
-            return (int(endpoints), int(runs), int(samples)) if boot == self._boot else (0, 0, 0)
+            boot, endpoints, runs, samples, alerts = cursor.split(".")
+            seen = int(endpoints), int(runs), int(samples), int(alerts)
+            return seen if boot == self._boot else (0, 0, 0, 0)
         except ValueError:
-            return 0, 0, 0
+            return 0, 0, 0, 0
 
     def _row(self, target: str, endpoint: WatchedEndpoint, look: _Look) -> EndpointRow:
         state, reason = endpoint.state, endpoint.reason
@@ -273,6 +358,8 @@ class Watcher:
     def _take_reading(self, key: Key, now: float, scrape: Scrape) -> None:
         counts = scrape.models.get(key[1], EndpointCounts())
         reading = Reading(now, counts, scrape.memory, scrape.cpu_seconds)
+        if self.alerts is not None:
+            self.alerts.add(key, reading)
         sample, minute = self._history.add(key, reading), self._minutes.add(key, reading)
         if self._store is not None:
             if sample is not None:

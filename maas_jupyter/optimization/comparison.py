@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from typing import Any, Literal
 
 from maas_jupyter.optimization.measurement import Measurement
-from maas_jupyter.plugins import Displayed
+from maas_jupyter.plugins import Displayed, load
 from maas_jupyter.registry import ModelVersion
 
 #: ``worse``: it loses more of the metric than allowed, or fails a gate. ``misses``: it does not reach a target.
@@ -143,6 +143,10 @@ class Comparison(Displayed):
             verdict = f"{candidate.verdict}: {candidate.reason}" if candidate.reason else candidate.verdict
             lines.append(f"{candidate.method:<{width}}{_numbers(candidate.measured)}  {verdict}")
         return "\n".join([*lines, *(f"note: {note}" for note in self.notes), self.conclusion])
+
+    def view(self) -> Any:
+        """Return a table to sort and to pick a candidate from, for a cell: a `ComparisonView`."""
+        return load("widget", "comparison")(self)
 
     def registered(self, version: ModelVersion) -> Comparison:
         """Return the comparison with the version that its winner became."""

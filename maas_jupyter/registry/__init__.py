@@ -1,5 +1,7 @@
 """The model registry and run tracking: MLflow behind our nouns."""
 
+from maas_jupyter.registry.card import Card
+from maas_jupyter.registry.details import VersionDetails
 from maas_jupyter.registry.nouns import (
     ModelList,
     ModelVersion,
@@ -16,6 +18,7 @@ from maas_jupyter.registry.registry import Registry
 from maas_jupyter.registry.tracking import Tracker
 
 __all__ = [
+    "Card",
     "ModelList",
     "ModelReference",
     "ModelVersion",
@@ -25,6 +28,7 @@ __all__ = [
     "RunList",
     "RunRecord",
     "Tracker",
+    "VersionDetails",
     "VersionVerdict",
     "require_verdict",
     "send_unsent",

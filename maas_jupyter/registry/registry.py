@@ -13,6 +13,8 @@ from maas_jupyter.bundle import AlteredBundle, Bundle
 from maas_jupyter.config import MaasConfig
 from maas_jupyter.errors import InvalidInput, NotFound, Unavailable, nearest
 from maas_jupyter.registry.connection import connect, translated, without_progress_bar
+from maas_jupyter.registry.deletion import delete_model, delete_versions
+from maas_jupyter.registry.details import VersionDetails, read_details
 from maas_jupyter.registry.entities import aliases_by_version, newest_first, record_of, version_of
 from maas_jupyter.registry.folders import removed_on_failure
 from maas_jupyter.registry.mlflow_model import write_mlmodel
@@ -100,7 +102,10 @@ class Registry:
             If the model, version or alias does not exist; the hint offers the nearest names.
         """
         wanted = ModelReference.parse(reference) if isinstance(reference, str) else reference
-        found = self.models(wanted.name)
+        return self._chosen(wanted, self.models(wanted.name))
+
+    @staticmethod
+    def _chosen(wanted: ModelReference, found: ModelList) -> ModelVersion:
         if not found:
             raise NotFound(
                 f"The model '{wanted.name}' has no version that was registered by %maas.",
@@ -196,12 +201,28 @@ class Registry:
             self._client.set_registered_model_alias(version.name, alias, version.version)
         return self.resolve(version.reference)
 
+    def delete_version(self, version: ModelVersion) -> list[str]:
+        """Delete a version as `deletion.delete_versions` does; whether it serves anywhere is not known here."""
+        return delete_versions(self._client, self.uri, self._cache, [version])
+
+    def delete_model(self, name: str) -> list[str]:
+        """Delete a model as `deletion.delete_model` does; whether it serves anywhere is not known here."""
+        versions = [version for model in self.models(check_name(name)) for version in model.versions]
+        return delete_model(self._client, self.uri, self._cache, name, versions)
+
     def keep_verdict(self, version: ModelVersion, verdict: VersionVerdict) -> None:
         """Write a verdict to the version, in place of the one before."""
         with translated(self.uri):
             self._client.set_model_version_tag(
                 version.name, version.version, VERDICT_TAG, msgspec.json.encode(verdict).decode()
             )
+
+    def details(self, reference: str | ModelReference) -> VersionDetails:
+        """Return all that is known of the version that a reference means, as `details.read_details` does."""
+        wanted = ModelReference.parse(reference) if isinstance(reference, str) else reference
+        found = self.models(wanted.name)
+        version = self._chosen(wanted, found)
+        return read_details(self._client, self.uri, self._cache, version, found[0].versions)
 
     def require_passed(self, version: ModelVersion) -> None:
         """Demand that a version passed its gates the last time: as the registry has it now, whatever is held of it.

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, TypeVar
 
 from maas_jupyter import plugins
 from maas_jupyter.errors import MaasError
-from maas_jupyter.monitoring import Source, WatchedEndpoint
+from maas_jupyter.monitoring import Archive, Source, WatchedEndpoint
 from maas_jupyter.monitoring.scrape import Scrape, parse
 
 if TYPE_CHECKING:
+    from maas_jupyter.config import MaasConfig
     from maas_jupyter.monitoring.foreign import AttachedServer, ForeignSource
     from maas_jupyter.targets.base import Target
     from maas_jupyter.targets.connections import Connection
@@ -117,6 +118,19 @@ class TargetSource:
             If the server does not answer.
         """
         return parse(self._target.connection().metrics_text())
+
+
+def archive(config: MaasConfig) -> Archive:
+    """Return the configured Prometheus server."""
+    # Imported only where there is one: what it needs would make every Jupyter server start later.
+    from maas_jupyter.monitoring.prometheus import Prometheus
+
+    return Prometheus(
+        config.resolved_prometheus_url,
+        token_env=config.prometheus_token_env,
+        ca_file=config.prometheus_ca_file,
+        how_to_set=before_start,
+    )
 
 
 def before_start(variable: str) -> str:

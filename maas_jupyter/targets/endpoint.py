@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 
 from maas_jupyter.errors import MaasError, NotFound, Unauthorized
-from maas_jupyter.plugins import Displayed
+from maas_jupyter.plugins import Displayed, load
 from maas_jupyter.schema import EndpointState, ModelStatus, Signature, VersionStatus
 from maas_jupyter.serving.client import Inference, NoAnswer, ServingClient
 from maas_jupyter.targets.access import Access, Request, example
@@ -171,6 +171,12 @@ class Endpoint(Displayed):
     def _prediction(self, found: Inference) -> Prediction:
         return Prediction(self.name, found.version, found.outputs, found.request_id)
 
+    def described(self) -> Signature | None:
+        """Return its signature, asked for where one of many in a list was told none; None while nothing serves."""
+        if self.signature is None and self.state == "ready":
+            self.signature = self._ask(lambda client: client.metadata(self.name).signature)
+        return self.signature
+
     def metrics_text(self) -> str:
         """Return the server's metrics in Prometheus' text format."""
         return self._ask(lambda client: client.metrics_text())
@@ -229,6 +235,14 @@ class Endpoint(Displayed):
 
     # -- showing ------------------------------------------------------------------------------------------------------
 
+    def view(self) -> Any:
+        """Return a live view of its traffic for a cell: an `EndpointView`."""
+        return load("widget", "endpoint")(self)
+
+    def playground(self, **options: Any) -> Any:
+        """Return a form that asks it, as `maas_jupyter.play` does: a `Playground`, which takes the options."""
+        return load("widget", "playground")(self, **options)
+
     @property
     def labels(self) -> dict[str, str]:
         """What each version is: ``stable``, ``canary`` or ``shadow``; those that are neither are left out."""
@@ -286,9 +300,8 @@ class Endpoint(Displayed):
     def _shown(self, make: Callable[[Access, Request], str]) -> str:
         if not self.url or self._access is None:
             return ""
-        if self.signature is None and self.state == "ready":  # one of many in a list, which asks for none
-            with contextlib.suppress(MaasError):  # it stopped serving in this moment
-                self.signature = self._ask(lambda client: client.metadata(self.name).signature)
+        with contextlib.suppress(MaasError):  # it stopped serving in this moment
+            self.described()
         return make(self._access, example(self.signature)) if self.signature else ""
 
 

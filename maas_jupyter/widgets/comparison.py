@@ -10,7 +10,7 @@ from maas_jupyter.widgets.pareto import pareto_image
 if TYPE_CHECKING:
     from maas_jupyter.optimization import Candidate, Comparison
 
-_TONES = {
+TONES = {
     "winner": "good",
     "good": "good",
     "original": "plain",
@@ -29,7 +29,7 @@ def render(comparison: Comparison) -> dict[str, Any]:
     name = comparison.metric_name
     headers = ["candidate", "verdict", "size", "one row", "rows/s", name, "change", "difference"]
     rows = [_row(candidate) for candidate in comparison.candidates]
-    markup = html.heading(f"{comparison.subject} and its candidates", _conditions(comparison))
+    markup = html.heading(f"{comparison.subject} and its candidates", conditions(comparison))
     table = html.table(headers, rows, numbers=range(2, _NUMBERS + 2))
     markup += f'<div style="overflow-x:auto">{table}</div>'
     markup += f"<div><b>{html.text(comparison.conclusion)}</b></div>"
@@ -41,7 +41,8 @@ def render(comparison: Comparison) -> dict[str, Any]:
     return html.bundle(markup, repr(comparison))
 
 
-def _conditions(comparison: Comparison) -> str:
+def conditions(comparison: Comparison) -> str:
+    """Say what was measured on, and what was asked for."""
     threads = "1 thread" if comparison.threads == 1 else f"{comparison.threads} threads"
     parts = [
         f"on {comparison.rows:,} rows, {threads}; {comparison.metric_name} may fall by {comparison.max_drop:g}",
@@ -56,7 +57,7 @@ def _row(candidate: Candidate) -> list[str]:
     # Below the name: in a narrow cell what comes last is out of sight.
     if candidate.reason:
         name += f'<div style="{_REASON}">{html.text(candidate.reason)}</div>'
-    verdict = html.badge(candidate.verdict, _TONES.get(candidate.verdict, "bad"))
+    verdict = html.badge(candidate.verdict, TONES.get(candidate.verdict, "bad"))
     measured = candidate.measured
     if measured is None:
         return [name, verdict, *[""] * _NUMBERS]

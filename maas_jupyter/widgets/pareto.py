@@ -99,8 +99,9 @@ def _svg(comparison: Comparison, dots: list[_Dot], ticks: tuple[list[float], lis
     for index, time in enumerate(across):
         x = _LEFT + width * index / (len(across) - 1)
         parts.append(f'<path d="M{x:.1f} {_TOP}v{height}" stroke="{_GRID}" stroke-opacity=".2"/>')
+        anchor = "end" if index == len(across) - 1 else "middle"
         parts.append(
-            f'<text x="{x:.1f}" y="{_HEIGHT - _BOTTOM + 14}" text-anchor="middle" fill="{_INK}">{time:.2g}</text>'
+            f'<text x="{x:.1f}" y="{_HEIGHT - _BOTTOM + 14}" text-anchor="{anchor}" fill="{_INK}">{time:.2g}</text>'
         )
     for index, metric in enumerate(down):
         y = _TOP + height - height * index / (len(down) - 1)

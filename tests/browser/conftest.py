@@ -43,6 +43,19 @@ def jp_server_cleanup():
 @pytest.fixture
 def lab(own_home, tmp_path):
     """A JupyterLab as a user has it after ``pip install``, under a base URL; gives its address and token."""
+    with _jupyter("lab", tmp_path, "--LabApp.expose_app_in_browser=True") as found:
+        yield found
+
+
+@pytest.fixture
+def notebook(own_home, tmp_path):
+    """A Jupyter Notebook 7, under a base URL; gives its address and token."""
+    with _jupyter("notebook", tmp_path, "--JupyterNotebookApp.expose_app_in_browser=True") as found:
+        yield found
+
+
+@contextlib.contextmanager
+def _jupyter(application, tmp_path, *options):
     work, config, settings = tmp_path / "work", tmp_path / "config", tmp_path / "settings"
     work.mkdir()
     _copy_without_outputs(ROOT / "notebooks" / "01_quickstart.ipynb", work)
@@ -58,13 +71,11 @@ def lab(own_home, tmp_path):
         "JUPYTERLAB_SETTINGS_DIR": str(settings),
         "JUPYTERLAB_WORKSPACES_DIR": str(tmp_path / "workspaces"),
     }
-    log = tmp_path / "lab.log"
-    options = ["--no-browser", "--port=0", "--ServerApp.base_url=/user/tester/", "--allow-root"]
-    options += ["--LabApp.expose_app_in_browser=True", f"--ServerApp.root_dir={work}"]
+    log = tmp_path / f"{application}.log"
+    options = [*options, "--no-browser", "--port=0", "--ServerApp.base_url=/user/tester/", "--allow-root"]
+    command = [sys.executable, "-m", "jupyter", application, *options, f"--ServerApp.root_dir={work}"]
     with log.open("wb") as output:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "jupyter", "lab", *options], env=environment, stdout=output, stderr=output, cwd=work
-        )
+        process = subprocess.Popen(command, env=environment, stdout=output, stderr=output, cwd=work)
     try:
         yield _address(process, tmp_path / "runtime", log), token
     finally:

@@ -11,20 +11,33 @@ import msgspec
 import pytest
 
 from maas_jupyter import schema
+from maas_jupyter.monitoring import details as pages
 from maas_jupyter.monitoring import rows
+from maas_jupyter.registry import details
 from maas_jupyter.runs import RunStatus
 
-SOURCE = (Path(__file__).parents[2] / "labextension" / "src" / "schema.ts").read_text(encoding="utf-8")
+FOLDER = Path(__file__).parents[2] / "labextension" / "src"
+SOURCE = "".join((FOLDER / name).read_text(encoding="utf-8") for name in ("schema.ts", "modelPage/schema.ts"))
 INTERFACES = dict(re.findall(r"^export interface (\w+) \{\n(.*?)^\}", SOURCE, re.MULTILINE | re.DOTALL))
 UNIONS = dict(re.findall(r"^export type (\w+)(?<!Values) = ([^;]+);", SOURCE, re.MULTILINE))
 LITERALS = {
+    "AlertChange": rows.AlertChange,
+    "AlertKind": rows.AlertKind,
+    "AlertState": rows.AlertState,
     "EndpointState": schema.EndpointState,
     "RunStatus": RunStatus,
     "VersionState": schema.VersionState,
 }
 STRUCTS = {
-    name: kind for name, kind in vars(rows).items() if isinstance(kind, type) and kind.__module__ == rows.__name__
+    name: kind
+    for module in (rows, pages, details)
+    for name, kind in vars(module).items()
+    if isinstance(kind, type)
+    and issubclass(kind, msgspec.Struct)
+    and kind.__module__ == module.__name__
+    and not name.startswith("_")
 }
+STRUCTS["TensorSpec"] = schema.TensorSpec
 NAMES = {str: "string", int: "number", float: "number", bool: "boolean", type(None): "null"}
 
 
@@ -35,7 +48,8 @@ def typescript(kind: Any) -> str:
     if get_origin(kind) in (Union, types.UnionType):
         return " | ".join(typescript(part) for part in get_args(kind))
     if get_origin(kind) is list:
-        return f"readonly {typescript(*get_args(kind))}[]"
+        part = typescript(*get_args(kind))
+        return f"readonly ({part})[]" if " " in part else f"readonly {part}[]"
     if get_origin(kind) is dict:
         return f"Readonly<Record<{', '.join(map(typescript, get_args(kind)))}>>"
     if get_origin(kind) is Literal:

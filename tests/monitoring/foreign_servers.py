@@ -41,7 +41,8 @@ class ForeignServer:
         (status, body, headers) by path, instead of the kind's.
     """
 
-    def __init__(self, host="127.0.0.1", port=0):
+    def __init__(self, host="127.0.0.1", port=0, context=None):
+        self._context = context
         self.answered = self.failed = 0
         self.ready = True
         self.token = ""
@@ -86,6 +87,8 @@ class ForeignServer:
 
         self._server = ThreadingHTTPServer((self._host, self._port), Handler)
         self._server.daemon_threads = True
+        if self._context is not None:
+            self._server.socket = self._context.wrap_socket(self._server.socket, server_side=True)
         self._port = self._server.server_port
         threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
 
@@ -99,7 +102,7 @@ class ForeignServer:
 
     @property
     def url(self):
-        return f"http://{self._host}:{self._port}"
+        return f"{'https' if self._context else 'http'}://{self._host}:{self._port}"
 
     def answer(self, method, path, headers):
         if path in self.overrides:

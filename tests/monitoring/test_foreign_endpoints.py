@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import random
 import socket
+import ssl
 import sys
 import time
 from pathlib import Path
 
 import pytest
+import trustme
 
 from maas_jupyter.errors import Conflict, InvalidInput, MaasError, NotFound, Unauthorized, Unavailable, UsageError
 from maas_jupyter.monitoring import Watcher
@@ -388,6 +390,39 @@ def test_a_token_goes_to_its_server_and_nowhere_else(servers, run_server, clock,
     assert (row.name, row.state) == ("*", "unavailable")
     assert "401" in row.reason
     assert "wrong" not in row.reason
+
+
+@pytest.fixture
+def authority(tmp_path):
+    """A certificate authority that no system trusts: the file of its certificate, and what its servers show."""
+    made = trustme.CA()
+    made.cert_pem.write_to_path(tmp_path / "ca.pem")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    made.issue_cert("127.0.0.1").configure_cert(context)
+    return tmp_path / "ca.pem", context
+
+
+def test_a_server_of_a_private_authority(servers, run_server, clock, authority):
+    ca_file, context = authority
+    triton = run_server(Triton, context=context)
+    with pytest.raises(Unavailable, match="certificate is refused") as caught:
+        attach_to(servers, triton)
+    assert "--ca-file" in caught.value.hint
+    attached = attach_to(servers, triton, ca_file=str(ca_file))
+    assert servers.read()["triton"].ca_file == str(ca_file)
+    rows = rows_of(asyncio.run(watcher_of(attached, clock).snapshot()))
+    assert rows["resnet"].state == "ready"
+    # Whoever moves the file is told in the panel.
+    ca_file.write_text("no certificate")
+    rows = rows_of(asyncio.run(watcher_of(attached, clock).snapshot()))
+    assert "cannot be read as a certificate authority" in rows["*"].reason
+
+
+def test_an_authority_file_that_is_not_there_is_said_before_anything_is_asked(servers, run_server):
+    triton = run_server(Triton)
+    with pytest.raises(UsageError, match="There is no file"):
+        attach_to(servers, triton, ca_file="~/no-such-file.pem")
+    assert triton.seen == []
 
 
 def test_a_token_is_not_sent_in_the_open_nor_shown(servers, monkeypatch):

@@ -40,7 +40,8 @@ def hatch_build():
 def tree(tmp_path):
     """A small source tree."""
     folder = tmp_path / "labextension"
-    for name in (".npmrc", "package.json", "package-lock.json", "tsconfig.json", "src/index.ts", "style/index.css"):
+    files = (".npmrc", "package.json", "package-lock.json", "tsconfig.json")
+    for name in (*files, "schema/panel.json", "src/index.ts", "style/index.css"):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text(name)
     return tmp_path

@@ -13,7 +13,7 @@ from maas_jupyter import __version__
 ROOT = Path(__file__).parents[2]
 LABEXTENSION = "share/jupyter/labextensions/maas-jupyter/"
 SERVER_CONFIG = "etc/jupyter/jupyter_server_config.d/maas_jupyter.json"
-MAX_BUNDLE = 300_000
+MAX_BUNDLE = 400_000
 
 
 @pytest.fixture(scope="module")
@@ -34,6 +34,11 @@ def test_has_the_panel_with_the_package_version(wheel):
     assert package["name"] == "maas-jupyter"
     assert package["version"] == __version__
     assert LABEXTENSION + package["jupyterlab"]["_build"]["load"] in wheel
+
+
+def test_has_the_schema_of_the_settings(wheel):
+    schema = json.loads(wheel[LABEXTENSION + "schemas/maas-jupyter/panel.json"])
+    assert schema["title"] == "MaaS"
 
 
 def test_says_who_installed_the_panel(wheel):

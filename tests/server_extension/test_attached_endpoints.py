@@ -134,7 +134,7 @@ async def test_a_damaged_list_is_named_and_hides_nothing_else(jp_fetch, maas_hom
     (maas_home / "attached.json").write_text("{")
     assert (await snapshot_of(jp_fetch))["endpoints"] == []
     code, said = await refused(jp_fetch("maas-jupyter", "attached"))
-    assert code == 500
+    assert code == 422
     assert "attached.json" in said["message"]
 
 
@@ -143,3 +143,12 @@ async def test_the_name_of_a_target_is_the_targets(jp_fetch, triton, maas_home):
     await look_until(jp_fetch, lambda snapshot: ("gpu", "resnet") in rows(snapshot))
     Connections(maas_home).add(Connection(name="gpu", url="http://127.0.0.1:1", token_env="NOT_SET_HERE"))
     await look_until(jp_fetch, lambda snapshot: list(rows(snapshot)) == [("gpu", "*")])
+
+
+async def test_an_authority_file_is_of_the_servers_machine(jp_fetch, triton, tmp_path):
+    code, said = await refused(post(jp_fetch, {"url": triton.url, "ca_file": str(tmp_path / "ca.pem")}))
+    assert code == 400
+    assert "There is no file" in said["message"]
+    (tmp_path / "ca.pem").write_text("")
+    await post(jp_fetch, {"url": triton.url, "ca_file": str(tmp_path / "ca.pem")})
+    assert [each["ca_file"] for each in await listed(jp_fetch)] == [str(tmp_path / "ca.pem")]

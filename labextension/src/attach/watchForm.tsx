@@ -33,6 +33,7 @@ export class WatchForm extends ReactWidget {
       name: text('name'),
       metrics: text('metrics'),
       token_env: text('token_env'),
+      ca_file: text('ca_file'),
       insecure: this.input('insecure')?.checked ?? false
     };
   }
@@ -79,6 +80,12 @@ function Fields({ locale, url, working, problem }: FieldsProps): React.ReactElem
           label={trans.__('Environment variable with its token')}
           placeholder={trans.__('none, it wants no token')}
           hint={trans.__('Set for the Jupyter server. The token itself is never kept nor shown.')}
+        />
+        <Field
+          name="ca_file"
+          label={trans.__('File of its certificate authority')}
+          placeholder={trans.__('none, the system trusts it')}
+          hint={trans.__('A PEM file on the machine of the Jupyter server.')}
         />
         <label className="maas-watch-check">
           <input type="checkbox" name="insecure" /> {trans.__('Send the token without TLS, on a network that is trusted')}

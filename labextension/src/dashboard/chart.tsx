@@ -5,12 +5,15 @@ import { LocaleContext } from '../locale';
 import type { Chart } from './charts';
 import type { Span } from './dashboardModel';
 import { colorOf, DASHES, type Plot, type PlotFactory } from './plot';
+import type { Episode } from './episodes';
 import type { Pointer } from './pointer';
 
 export interface ChartViewProps {
   readonly chart: Chart;
   readonly times: readonly number[];
   readonly span: Span;
+  /** When alerts fired. */
+  readonly episodes: readonly Episode[];
   readonly pointer: Pointer;
   readonly makePlot: PlotFactory;
   readonly themeChanged: ISignal<unknown, unknown> | null;
@@ -43,7 +46,7 @@ export function ChartView(props: ChartViewProps): React.ReactElement {
 }
 
 function Lines(props: ChartViewProps): React.ReactElement {
-  const { chart, times, span, pointer, makePlot, themeChanged, onWidth } = props;
+  const { chart, times, span, episodes, pointer, makePlot, themeChanged, onWidth } = props;
   const { format } = useContext(LocaleContext);
   const host = useRef<HTMLDivElement>(null);
   const plot = useRef<Plot | null>(null);
@@ -85,10 +88,11 @@ function Lines(props: ChartViewProps): React.ReactElement {
     plot.current?.draw(
       times,
       chart.curves.map(curve => curve.values),
-      span
+      span,
+      episodes
     );
     plot.current?.point(pointer.time);
-  }, [chart, times, span, pointer]);
+  }, [chart, times, span, episodes, pointer]);
 
   // What it shows is said by its legend, and by the table of values.
   return <div className="maas-plot" ref={host} aria-hidden="true" />;

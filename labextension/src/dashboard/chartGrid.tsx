@@ -3,9 +3,12 @@ import type { ISignal } from '@lumino/signaling';
 import React, { useCallback, useContext, useId, useMemo, useRef, useState } from 'react';
 
 import { LocaleContext } from '../locale';
+import { finding } from '../alerts/words';
+import { AlertKey, AlertLog } from './alertLog';
 import { ChartView, LineKey } from './chart';
 import { type Chart, chartsOf, type Serving } from './charts';
 import type { DashboardModel, Span } from './dashboardModel';
+import { alertsAt, type Episode } from './episodes';
 import { leftOf, type PlotFactory, roomIn } from './plot';
 import { type Place, Pointer } from './pointer';
 import { nearest, type Table, thinned } from './timeline';
@@ -23,17 +26,20 @@ const FIRST_WIDTH = 400;
 /** CSS pixels from the top to where keys point, in the first chart. */
 const KEYS_TOP = 60;
 
+/** CSS pixels from the mark of an alert in which it is pointed at. */
+const REACH = 5;
+
 /** All charts: one axis of time, one cursor, one zoom. */
 export function ChartGrid({ model, makePlot, themeChanged }: ChartGridProps): React.ReactElement {
   const locale = useContext(LocaleContext);
-  const { trans } = locale;
+  const { trans, format } = locale;
   const [pointer] = useState(() => new Pointer());
   const [width, setWidth] = useState(FIRST_WIDTH);
   const place = useRef<Place>({ x: 0, y: 0 });
   const grid = useRef<HTMLDivElement>(null);
   const keysId = useId();
 
-  const { samples, endpoint } = model;
+  const { samples, endpoint, episodes } = model;
   const [from, to] = model.span;
   const span = useMemo<Span>(() => [from, to], [from, to]);
   const table = useMemo(() => thinned(samples, from, to, roomIn(width)), [samples, from, to, width]);
@@ -42,8 +48,8 @@ export function ChartGrid({ model, makePlot, themeChanged }: ChartGridProps): Re
       versions: endpoint?.traffic.filter(row => row.shadow === null).map(row => row.version) ?? [],
       untold: endpoint?.untold ?? []
     };
-    return chartsOf(table, serving, locale);
-  }, [table, endpoint, locale]);
+    return chartsOf(table, serving, { trans, format });
+  }, [table, endpoint, trans, format]);
 
   const onPoint = useCallback(
     (time: number | null): void => (time === null ? pointer.leave() : pointer.moveTo(time, place.current, false)),
@@ -67,8 +73,13 @@ export function ChartGrid({ model, makePlot, themeChanged }: ChartGridProps): Re
     }
   };
 
+  const onTime = useCallback(
+    (time: number): void => pointer.moveTo(time, { x: leftOf(time, span, width), y: KEYS_TOP }, true),
+    [pointer, span, width]
+  );
+
   return (
-    <>
+    <div className="maas-dashboard-body">
       <p id={keysId} className="maas-hidden">
         {trans.__(
           'Arrow keys read the values at earlier and later times, plus and minus zoom, Shift with an arrow key moves, 0 shows all again, Space pauses.'
@@ -92,6 +103,7 @@ export function ChartGrid({ model, makePlot, themeChanged }: ChartGridProps): Re
             chart={chart}
             times={table.times}
             span={span}
+            episodes={episodes}
             pointer={pointer}
             makePlot={makePlot}
             themeChanged={themeChanged}
@@ -102,11 +114,21 @@ export function ChartGrid({ model, makePlot, themeChanged }: ChartGridProps): Re
           />
         ))}
         <UseSignal signal={pointer.changed}>
-          {() => <Tooltip pointer={pointer} table={table} charts={charts} grid={grid.current} />}
+          {() => (
+            <Tooltip
+              pointer={pointer}
+              table={table}
+              charts={charts}
+              grid={grid.current}
+              episodes={episodes}
+              reach={(REACH * (span[1] - span[0])) / roomIn(width)}
+            />
+          )}
         </UseSignal>
       </div>
+      <AlertLog model={model} episodes={episodes} span={span} onTime={onTime} />
       <ValuesTable charts={charts} />
-    </>
+    </div>
   );
 }
 
@@ -177,11 +199,17 @@ interface TooltipProps {
   readonly table: Table;
   readonly charts: readonly Chart[];
   readonly grid: HTMLElement | null;
+  readonly episodes: readonly Episode[];
+  /** Seconds from the mark of an alert in which it is pointed at. */
+  readonly reach: number;
 }
 
 /** The values of all charts at the time that is pointed at. */
-function Tooltip({ pointer, table, charts, grid }: TooltipProps): React.ReactElement {
-  const { format } = useContext(LocaleContext);
+function Tooltip({ pointer, table, charts, grid, episodes, reach }: TooltipProps): React.ReactElement {
+  const locale = useContext(LocaleContext);
+  const { trans, format } = locale;
+  const changes = { fired: trans.__('Alert fired'), fires: trans.__('Alert fires'), cleared: trans.__('Alert cleared') };
+  const alerts = pointer.time === null ? [] : alertsAt(episodes, pointer.time, reach);
   const row = pointer.time === null ? null : nearest(table, pointer.time);
   const { x, y } = pointer.place;
   const height = grid?.clientHeight ?? 0;
@@ -191,17 +219,22 @@ function Tooltip({ pointer, table, charts, grid }: TooltipProps): React.ReactEle
   return (
     // Read out where keys moved it; under a mouse that would be noise.
     <div className="maas-tooltip-region" aria-live={pointer.byKeys ? 'polite' : 'off'}>
-      {row !== null && (
+      {(row !== null || alerts.length > 0) && (
         <div className="maas-tooltip" data-side={side} style={{ left: x, top: y }}>
-          <p className="maas-tooltip-time">{format.date(table.times[row])}</p>
+          <p className="maas-tooltip-time">{format.date(row === null ? (pointer.time as number) : table.times[row])}</p>
+          {alerts.map(({ episode, change }) => (
+            <p key={episode.alert.kind} className="maas-tooltip-alert" data-change={change}>
+              <AlertKey change={change} /> <b>{changes[change]}</b> {finding(episode.alert, locale)}
+            </p>
+          ))}
           <dl>
-            {charts.map(chart => (
+            {(row === null ? [] : charts).map(chart => (
               <React.Fragment key={chart.id}>
                 <dt>{chart.title}</dt>
                 <dd>
                   {chart.curves.map((curve, line) => (
                     <span key={curve.label}>
-                      <LineKey line={line} /> {curve.label} <b>{chart.format(curve.values[row] ?? null)}</b>
+                      <LineKey line={line} /> {curve.label} <b>{chart.format(curve.values[row as number] ?? null)}</b>
                     </span>
                   ))}
                 </dd>

@@ -28,7 +28,7 @@ export interface Serving {
 }
 
 /** All charts of an endpoint. */
-export function chartsOf(table: Table, serving: Serving, { trans, format }: Locale): readonly Chart[] {
+export function chartsOf(table: Table, serving: Serving, { trans, format }: Pick<Locale, 'trans' | 'format'>): readonly Chart[] {
   const curve = (label: string, field: keyof Sample, pick: (sample: Sample) => number | null): readonly Curve[] =>
     serving.untold.includes(field) ? [] : [{ label, values: table.rows.map(row => row && pick(row)) }];
   const versions = namesIn(table, sample => sample.versions, serving.versions);

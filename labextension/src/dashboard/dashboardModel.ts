@@ -1,8 +1,9 @@
 import type { IDisposable } from '@lumino/disposable';
 import { type ISignal, Signal } from '@lumino/signaling';
 
-import { type MaasModel, type MaasState, RequestError, type WatchedEndpoint } from '../model';
-import type { Sample } from '../schema';
+import { type MaasModel, type MaasState, type PastOfEndpoint, RequestError, type WatchedEndpoint } from '../model';
+import type { AlertEvent, AlertRow, Sample } from '../schema';
+import { type Episode, episodesOf } from './episodes';
 import { HOUR, LONGEST, Timeline } from './timeline';
 
 /** Seconds that can be looked at: five minutes, one hour, six hours. */
@@ -16,11 +17,17 @@ export type Span = readonly [number, number];
 /** The shortest span that can be zoomed to, in seconds. */
 const SHORTEST = 10;
 
+/** Events of alerts that are asked for: so many do not happen in the longest range. */
+const EVENTS = '500';
+
 /** Stands for all endpoints of a target that does not answer. */
 const UNKNOWN = '*';
 
 /** Why nothing new comes: the endpoint is not there any more, or its target does not answer. */
 export type Absence = { readonly kind: 'gone' } | { readonly kind: 'silent'; readonly reason: string };
+
+/** `source` is empty for what the Jupyter server saw itself, `trouble` for a past that comes from where it should. */
+export type Origin = Pick<PastOfEndpoint, 'source' | 'trouble'>;
 
 /** What a dashboard shows: an endpoint's samples, and which part of them. It asks only while it is shown. */
 export class DashboardModel implements IDisposable {
@@ -52,6 +59,26 @@ export class DashboardModel implements IDisposable {
   /** Why the past could not be asked for. */
   get pastProblem(): RequestError | null {
     return this._pastProblem;
+  }
+
+  /** Where the past comes from; null until it has come. */
+  get origin(): Origin | null {
+    return this._origin;
+  }
+
+  /** The rules of its alerts, with their states. */
+  get rules(): readonly AlertRow[] {
+    return this._rules;
+  }
+
+  /** When its alerts fired. */
+  get episodes(): readonly Episode[] {
+    return this._episodes;
+  }
+
+  /** Why nothing, or nothing new, is known of its alerts. */
+  get alertsProblem(): string | null {
+    return this.eventsProblem ?? this.maas.state.alertsError;
   }
 
   /** Whether the past is on its way. */
@@ -155,8 +182,9 @@ export class DashboardModel implements IDisposable {
     this._pastProblem = null;
     this.emit();
     try {
-      const past = await this.maas.pastSamples(this.target, this.name, this._range);
-      this.timeline.put(past);
+      const { samples, source, trouble } = await this.maas.past(this.target, this.name, this._range);
+      this._origin = { source, trouble };
+      this.timeline.put(samples);
       if (this.held !== null) {
         const { end } = this.held;
         this.held = { samples: this.timeline.samples.filter(sample => sample.time <= end), end };
@@ -181,7 +209,11 @@ export class DashboardModel implements IDisposable {
   }
 
   private take(): void {
-    const { endpoints } = this.maas.state;
+    const { endpoints, alerts } = this.maas.state;
+    if (alerts !== null && alerts !== this.alerts) {
+      this.alerts = alerts;
+      this.takeRules(alerts.filter(rule => rule.target === this.target && rule.name === this.name));
+    }
     if (endpoints !== null) {
       const ofTarget = endpoints.filter(row => row.target === this.target);
       const found = ofTarget.find(row => row.name === this.name);
@@ -191,6 +223,39 @@ export class DashboardModel implements IDisposable {
         this.timeline.append(found.samples);
       }
       this._absence = found ? null : silent ? { kind: 'silent', reason: silent.reason } : { kind: 'gone' };
+    }
+    this.emit();
+  }
+
+  /** Whatever fires or clears changes the row of a rule; a rule that is gone has left its events. */
+  private takeRules(rules: readonly AlertRow[]): void {
+    const told = JSON.stringify(rules);
+    if (told !== this.toldRules) {
+      this.toldRules = told;
+      this._rules = rules;
+      this._episodes = episodesOf(this.events, rules);
+      void this.loadEvents();
+    }
+  }
+
+  private async loadEvents(): Promise<void> {
+    const asked = this.toldRules;
+    const query = { target: this.target, name: this.name, limit: EVENTS };
+    try {
+      const events = await this.maas.act<readonly AlertEvent[]>('GET', ['alerts', 'history'], { query });
+      // An answer to an older question may come after that to a newer one.
+      if (asked === this.toldRules) {
+        this.events = events;
+        this._episodes = episodesOf(events, this._rules);
+        this.eventsProblem = null;
+      }
+    } catch (error) {
+      if (!(error instanceof RequestError)) {
+        throw error;
+      }
+      this.eventsProblem = error.message;
+      // Asked again with the next snapshot that tells of alerts.
+      this.toldRules = '';
     }
     this.emit();
   }
@@ -225,9 +290,16 @@ export class DashboardModel implements IDisposable {
   private watching: IDisposable | null = null;
   private held: { readonly samples: readonly Sample[]; readonly end: number } | null = null;
   private loads = 0;
+  private alerts: readonly AlertRow[] | null = null;
+  private toldRules = '';
+  private events: readonly AlertEvent[] = [];
+  private eventsProblem: string | null = null;
+  private _rules: readonly AlertRow[] = [];
+  private _episodes: readonly Episode[] = [];
   private _endpoint: WatchedEndpoint | null = null;
   private _absence: Absence | null = null;
   private _pastProblem: RequestError | null = null;
+  private _origin: Origin | null = null;
   private _range: Range = RANGES[0];
   private _zoom: Span | null = null;
   private _isPaused = false;

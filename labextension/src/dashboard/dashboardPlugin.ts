@@ -1,6 +1,7 @@
 import { ILayoutRestorer, type JupyterFrontEnd, type JupyterFrontEndPlugin } from '@jupyterlab/application';
 import { ICommandPalette, InputDialog, IThemeManager, Notification, WidgetTracker } from '@jupyterlab/apputils';
 
+import type { Execute } from '../execute';
 import { dashboardIcon } from '../icon';
 import type { MaasModel, WatchedEndpoint } from '../model';
 import { IMaas } from '../tokens';
@@ -36,7 +37,9 @@ export const dashboardPlugin: JupyterFrontEndPlugin<void> = {
     const open = ({ target, name }: Which): void => {
       let widget = tracker.find(each => each.id === DashboardWidget.idOf(target, name));
       if (widget === undefined) {
-        widget = new DashboardWidget(new DashboardModel(model, target, name), locale, themes?.themeChanged ?? null);
+        const execute: Execute = (command, args) => void app.commands.execute(command, { ...args });
+        const dashboard = new DashboardModel(model, target, name);
+        widget = new DashboardWidget(dashboard, locale, themes?.themeChanged ?? null, execute);
         void tracker.add(widget);
       }
       if (widget.parent === null) {

@@ -62,7 +62,7 @@ function Headline({ model }: { readonly model: DashboardModel }): React.ReactEle
 
 function Notices({ model }: { readonly model: DashboardModel }): React.ReactElement | null {
   const { trans } = useContext(LocaleContext);
-  const { name, target, absence, problem, pastProblem, samples, isLoading } = model;
+  const { name, target, absence, problem, pastProblem, origin, samples, isLoading } = model;
   const [from, to] = model.span;
   if (problem !== null) {
     return (
@@ -84,6 +84,16 @@ function Notices({ model }: { readonly model: DashboardModel }): React.ReactElem
     return (
       <Notice name="past">
         {trans.__('What was measured before cannot be shown: %1', pastProblem.message)}{' '}
+        <button type="button" className="maas-tool" data-tool="retry" onClick={() => void model.load()}>
+          {trans.__('Retry')}
+        </button>
+      </Notice>
+    );
+  }
+  if (origin !== null && origin.trouble !== '') {
+    return (
+      <Notice name="fallback">
+        {trans.__('What was measured before is only what was seen here: %1', origin.trouble)}{' '}
         <button type="button" className="maas-tool" data-tool="retry" onClick={() => void model.load()}>
           {trans.__('Retry')}
         </button>
@@ -177,6 +187,13 @@ function Tools({ model }: { readonly model: DashboardModel }): React.ReactElemen
       <span className="maas-span">
         {format.clock(from, true)} – {format.clock(to, true)}
       </span>
+      {model.origin !== null && (
+        <span className="maas-origin" data-source={model.origin.source}>
+          {model.origin.source === ''
+            ? trans.__('Past: seen by this Jupyter server')
+            : trans.__('Past: %1', model.origin.source)}
+        </span>
+      )}
     </div>
   );
 }

@@ -3,6 +3,7 @@ import type { Message } from '@lumino/messaging';
 import type { ISignal } from '@lumino/signaling';
 import React from 'react';
 
+import { type Execute, ExecuteContext } from '../execute';
 import { dashboardIcon } from '../icon';
 import { type Locale, LocaleContext } from '../locale';
 import type { DashboardModel } from './dashboardModel';
@@ -13,7 +14,8 @@ export class DashboardWidget extends ReactWidget {
   constructor(
     readonly model: DashboardModel,
     private readonly locale: Locale,
-    private readonly themeChanged: ISignal<unknown, unknown> | null
+    private readonly themeChanged: ISignal<unknown, unknown> | null,
+    private readonly execute: Execute | null = null
   ) {
     super();
     const { trans } = locale;
@@ -28,6 +30,7 @@ export class DashboardWidget extends ReactWidget {
     this.title.caption = trans.__("Dashboard of '%1' on '%2'", name, target);
     this.title.icon = dashboardIcon;
     this.title.closable = true;
+    locale.changed.connect(this.update, this);
   }
 
   /** One for each endpoint. */
@@ -43,7 +46,9 @@ export class DashboardWidget extends ReactWidget {
   protected override render(): React.ReactElement {
     return (
       <LocaleContext.Provider value={this.locale}>
-        <DashboardView model={this.model} themeChanged={this.themeChanged} />
+        <ExecuteContext.Provider value={this.execute}>
+          <DashboardView model={this.model} themeChanged={this.themeChanged} />
+        </ExecuteContext.Provider>
       </LocaleContext.Provider>
     );
   }

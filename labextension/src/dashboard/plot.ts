@@ -15,9 +15,20 @@ export interface PlotOptions {
   readonly onReset: () => void;
 }
 
+/** A part of the time that is marked, with its ends; null is beyond what is shown. */
+export interface PlotMark {
+  readonly from: number | null;
+  readonly to: number | null;
+}
+
 /** Lines over time in an element. Times in epoch seconds. */
 export interface Plot {
-  draw(times: readonly number[], lines: readonly (readonly (number | null)[])[], span: Span): void;
+  draw(
+    times: readonly number[],
+    lines: readonly (readonly (number | null)[])[],
+    span: Span,
+    marks?: readonly PlotMark[]
+  ): void;
   /** Mark a time, or none. */
   point(time: number | null): void;
   /** @param width - CSS pixels. */
@@ -42,6 +53,10 @@ const STEPS = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10
 
 /** Pixels that a drag is long at least: anything shorter is a click. */
 const DRAG = 4;
+
+/** CSS pixels of the mark of an alert, and how opaque the time is in which it fired. */
+const MARK = 8;
+const SHADE = 0.12;
 
 /** Lengths of dashes and of what is between them, in pixels: lines are told apart without their colour. */
 export const DASHES: readonly (readonly number[])[] = [
@@ -83,7 +98,13 @@ class UPlot implements Plot {
     this.chart = this.made();
   }
 
-  draw(times: readonly number[], lines: readonly (readonly (number | null)[])[], span: Span): void {
+  draw(
+    times: readonly number[],
+    lines: readonly (readonly (number | null)[])[],
+    span: Span,
+    marks: readonly PlotMark[] = []
+  ): void {
+    this.marks = marks;
     this.data = [times as number[], ...lines.map(values => values as (number | null)[])];
     this.span = span;
     this.update();
@@ -158,7 +179,7 @@ class UPlot implements Plot {
           {
             ...axis,
             size: 24,
-            space: 64,
+            space: 84,
             incrs: STEPS,
             values: (_, splits, _axis, _space, increment) => splits.map(time => clock(time, increment < 60))
           },
@@ -176,6 +197,8 @@ class UPlot implements Plot {
           }
         },
         hooks: {
+          drawClear: [chart => this.shade(chart, colors.fired)],
+          draw: [chart => this.drawMarks(chart, colors)],
           setCursor: [
             chart => {
               const { left = -1 } = chart.cursor;
@@ -198,7 +221,64 @@ class UPlot implements Plot {
     );
   }
 
+  /** Behind the lines. */
+  private shade(chart: uPlot, color: string): void {
+    const { ctx, bbox } = chart;
+    ctx.save();
+    ctx.fillStyle = color;
+    ctx.globalAlpha = SHADE;
+    for (const { from, to } of this.marks) {
+      const left = from === null ? bbox.left : Math.max(bbox.left, chart.valToPos(from, 'x', true));
+      const right = to === null ? Infinity : chart.valToPos(to, 'x', true);
+      const width = Math.min(bbox.left + bbox.width, right) - left;
+      if (width > 0) {
+        ctx.fillRect(left, bbox.top, width, bbox.height);
+      }
+    }
+    ctx.restore();
+  }
+
+  /** Where an alert fired, a line with a triangle; where it cleared, a dashed line with a ring. */
+  private drawMarks(chart: uPlot, colors: Colors): void {
+    const { ctx, bbox } = chart;
+    const scale = uPlot.pxRatio;
+    const size = MARK * scale;
+    ctx.save();
+    ctx.lineWidth = 1.5 * scale;
+    for (const { from, to } of this.marks) {
+      for (const [time, isStart] of [
+        [from, true],
+        [to, false]
+      ] as const) {
+        const x = time === null ? -Infinity : chart.valToPos(time, 'x', true);
+        if (x < bbox.left || x > bbox.left + bbox.width) {
+          continue;
+        }
+        ctx.strokeStyle = ctx.fillStyle = isStart ? colors.fired : colors.cleared;
+        ctx.setLineDash(isStart ? [] : [3 * scale, 3 * scale]);
+        ctx.beginPath();
+        ctx.moveTo(x, bbox.top + (isStart ? 0 : size));
+        ctx.lineTo(x, bbox.top + bbox.height);
+        ctx.stroke();
+        ctx.setLineDash([]);
+        ctx.beginPath();
+        if (isStart) {
+          ctx.moveTo(x - size / 2, bbox.top);
+          ctx.lineTo(x + size / 2, bbox.top);
+          ctx.lineTo(x, bbox.top + size);
+          ctx.closePath();
+          ctx.fill();
+        } else {
+          ctx.arc(x, bbox.top + size / 2, size / 2 - scale, 0, 2 * Math.PI);
+          ctx.stroke();
+        }
+      }
+    }
+    ctx.restore();
+  }
+
   private chart: uPlot;
+  private marks: readonly PlotMark[] = [];
   private width = 320;
   private data: uPlot.AlignedData = [[], ...Array.from({ length: this.options.lines }, () => [])];
   private span: Span = [0, 1];
@@ -207,6 +287,8 @@ class UPlot implements Plot {
 interface Colors {
   readonly text: string;
   readonly grid: string;
+  readonly fired: string;
+  readonly cleared: string;
   readonly line: (place: number) => string;
 }
 
@@ -219,6 +301,7 @@ function colorsOf(host: HTMLElement): Colors {
   };
   const lines = Array.from({ length: COLORS }, (_, place) => resolved(colorOf(place)));
   const colors = { text: resolved('--jp-ui-font-color1'), grid: resolved('--jp-border-color2') };
+  const marks = { fired: resolved('--jp-error-color1'), cleared: resolved('--jp-success-color1') };
   probe.remove();
-  return { ...colors, line: place => lines[place % COLORS] };
+  return { ...colors, ...marks, line: place => lines[place % COLORS] };
 }

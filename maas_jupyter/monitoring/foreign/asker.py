@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from pathlib import Path
 from time import monotonic
 from typing import Any
 
@@ -13,6 +14,7 @@ import msgspec
 from maas_jupyter._version import __version__
 from maas_jupyter.errors import InvalidInput, Unauthorized, Unavailable
 from maas_jupyter.schema import UNREADABLE
+from maas_jupyter.serving.client.transport import trusting, unsafety
 
 #: Seconds that an answer may take, and bytes that it may have.
 PATIENCE = 2.0
@@ -58,8 +60,12 @@ class Asker:
         Its address.
     token : str
         Its bearer token, which no other address gets; empty without one.
+    ca_file : str
+        PEM file of the authority that signed its certificate; empty for those that the system trusts.
     patience : float
         Seconds that an answer may take.
+    largest : int
+        Bytes that an answer may have.
 
     Raises
     ------
@@ -67,13 +73,17 @@ class Asker:
         If the token cannot be one.
     """
 
-    def __init__(self, url: str, token: str = "", *, patience: float = PATIENCE) -> None:
+    def __init__(
+        self, url: str, token: str = "", *, ca_file: str = "", patience: float = PATIENCE, largest: int = LARGEST
+    ) -> None:
         if token and not _TOKEN.fullmatch(token):
             raise Unauthorized(
                 "The token holds characters that no token has.", hint="Look for a space or a line break in it."
             )
         self.url = url
         self._token = token
+        self._ca_file = ca_file
+        self._largest = largest
         self._patience = patience
         self._clients: dict[str, httpx.Client] = {}
 
@@ -85,12 +95,13 @@ class Asker:
     def _client(self, url: str) -> httpx.Client:
         scheme = httpx.URL(url).scheme
         if scheme not in self._clients:
+            trusted = trusting(Path(self._ca_file)) if self._ca_file and scheme != "http" else scheme != "http"
             self._clients[scheme] = httpx.Client(
                 timeout=self._patience,
                 # Not compressed: a few bytes could unfold to more than there is memory.
                 headers={"User-Agent": f"maas-jupyter/{__version__}", "Accept-Encoding": "identity"},
                 # Reading the certificates that the system trusts takes long, and http has no use for them.
-                verify=scheme != "http",
+                verify=trusted,
             )
         return self._clients[scheme]
 
@@ -101,6 +112,8 @@ class Asker:
         ------
         Unavailable
             If no whole answer comes in time, or too large a one.
+        InvalidInput
+            If the authority's file holds no certificate.
         """
         url = path if "://" in path else f"{self.url}{path}"
         own = origin(url) == origin(self.url)
@@ -115,27 +128,29 @@ class Asker:
                 body = bytearray()
                 for part in response.iter_raw():
                     body += part
-                    if len(body) > LARGEST:
-                        raise Unavailable(f"The answer of {url} is larger than {LARGEST // 1024**2} MB.")
+                    if len(body) > self._largest:
+                        raise Unavailable(f"The answer of {shown(url)} is larger than {self._largest // 1024**2} MB.")
                     if monotonic() > deadline:
-                        raise Unavailable(f"{url} did not answer in full within {self._patience:g} s.")
+                        raise Unavailable(f"{shown(url)} did not answer in full within {self._patience:g} s.")
                 leads_to = response.headers.get("location", "") if response.is_redirect else ""
                 return Answer(url, response.status_code, bytes(body), leads_to)
         except httpx.TimeoutException as error:
-            raise Unavailable(f"{url} did not answer within {self._patience:g} s.") from error
+            raise Unavailable(f"{shown(url)} did not answer within {self._patience:g} s.") from error
         except httpx.HTTPError as error:
-            raise Unavailable(f"{url} cannot be reached: {_reason(error)}") from error
+            if unsafe := unsafety(error):
+                raise Unavailable(f"The connection to {shown(url)} is not safe: {unsafe[0]}", hint=unsafe[1]) from error
+            raise Unavailable(f"{shown(url)} cannot be reached: {_reason(error)}") from error
 
 
 def refusal(answer: Answer) -> Unauthorized | Unavailable:
     """Return an answer that is not what was asked for as an error."""
     if answer.status in (401, 403):
         return Unauthorized(
-            f"{answer.url} answers {answer.status}: it wants a token that it knows.",
+            f"{shown(answer.url)} answers {answer.status}: it wants a token that it knows.",
             hint="Name the environment variable that holds it: --token-env VAR",
         )
     leads = f" and leads to {shown(answer.leads_to)}, which is not followed" if answer.leads_to else ""
-    return Unavailable(f"{answer.url} answers {answer.status}{leads}.")
+    return Unavailable(f"{shown(answer.url)} answers {answer.status}{leads}.")
 
 
 def address(url: str) -> str:

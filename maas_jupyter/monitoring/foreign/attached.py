@@ -28,6 +28,8 @@ class AttachedServer(Struct, frozen=True, kw_only=True):
         The address of its Prometheus text.
     token_env : str
         Name of the environment variable that holds its token; empty where it wants none.
+    ca_file : str
+        PEM file of the authority that signed its certificate; empty for those that the system trusts.
     """
 
     name: str
@@ -35,6 +37,7 @@ class AttachedServer(Struct, frozen=True, kw_only=True):
     kind: str
     metrics: str
     token_env: str = ""
+    ca_file: str = ""
 
     def token(self, how_to_set: Callable[[str], str]) -> str:
         """Return the token, from the environment of this process; empty where it wants none.

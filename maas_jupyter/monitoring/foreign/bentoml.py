@@ -25,11 +25,13 @@ _OWN_ROUTES = {"/", "/livez", "/readyz", "/healthz", "/metrics", "/docs.json", "
 }
 _NO_VERSION = "not available"
 
+_SERIES = (*_PREFIXES, *PROCESS)
+
 
 def read(text: str) -> Scrape:
     """Make counts of BentoML's Prometheus text."""
     tally = Tally()
-    for name, labels, value in series(text, (*_PREFIXES, *PROCESS)):
+    for name, labels, value in series(text, _SERIES):
         if name in PROCESS:
             tally.process(name, value)
             continue
@@ -63,6 +65,8 @@ def models(ask: Asker, scrape: Scrape) -> list[ForeignModel]:
 BENTOML = Kind(
     name="BentoML",
     marks=_PREFIXES,
+    series=_SERIES,
+    model_label="service_name",
     places=(Place("/metrics"),),
     read=read,
     models=models,

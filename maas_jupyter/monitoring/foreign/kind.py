@@ -50,12 +50,16 @@ class Kind:
         What it is called.
     marks : tuple of str
         How names of metrics start that only this kind has.
+    series : tuple of str
+        How names of the metrics start that are read.
     places : tuple of Place
         Where its metrics are unless somebody chose another place.
     read : callable
         Makes counts of its Prometheus text; raises ValueError where that is none.
     models : callable
         Lists its models: given who asks, and what its metrics said.
+    model_label : str
+        The label of its metrics that names the model.
     model_path : str
         The path of a model's own routes, with ``{name}`` for its name.
     server_name : str
@@ -66,9 +70,11 @@ class Kind:
 
     name: str
     marks: tuple[str, ...]
+    series: tuple[str, ...]
     places: tuple[Place, ...]
     read: Callable[[str], Scrape]
     models: Callable[[Asker, Scrape], list[ForeignModel]]
+    model_label: str = "model_name"
     model_path: str = ""
     server_name: str = ""
     untold: tuple[str, ...] = ()

@@ -22,11 +22,13 @@ _PREDICT = "request_predict_seconds"
 #: So many models are asked one by one whether they are ready; a server of this kind has one or a few.
 _ASKED = 16
 
+_SERIES = (_PREDICT, *PROCESS)
+
 
 def read(text: str) -> Scrape:
     """Make counts of KServe's Prometheus text."""
     tally = Tally()
-    for name, labels, value in series(text, (_PREDICT, *PROCESS)):
+    for name, labels, value in series(text, _SERIES):
         if name in PROCESS:
             tally.process(name, value)
         else:
@@ -54,6 +56,7 @@ def _model(ask: Asker, name: str) -> ForeignModel:
 KSERVE = Kind(
     name="KServe",
     marks=("request_predict_seconds", "request_preprocess_seconds", "request_postprocess_seconds"),
+    series=_SERIES,
     places=(Place("/metrics"),),
     read=read,
     models=models,

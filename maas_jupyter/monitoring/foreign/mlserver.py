@@ -20,11 +20,13 @@ _SUCCESS = "model_infer_request_success_total"
 _FAILURE = "model_infer_request_failure_total"
 _DURATION = "model_infer_request_duration"
 
+_SERIES = (_SUCCESS, _FAILURE, _DURATION, *PROCESS)
+
 
 def read(text: str) -> Scrape:
     """Make counts of MLServer's Prometheus text."""
     tally = Tally()
-    for name, labels, value in series(text, (_SUCCESS, _FAILURE, _DURATION, *PROCESS)):
+    for name, labels, value in series(text, _SERIES):
         if name in PROCESS:
             tally.process(name, value)
             continue
@@ -42,6 +44,8 @@ def read(text: str) -> Scrape:
 MLSERVER = Kind(
     name="MLServer",
     marks=("model_infer_request_", "rest_server_request"),
+    series=_SERIES,
+    model_label="model",
     places=(Place("/metrics"), Place("/metrics", 8082)),
     read=read,
     models=partial(repository, who="MLServer"),

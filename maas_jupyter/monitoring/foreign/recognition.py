@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Collection, Iterator
 from contextlib import closing
+from pathlib import Path
 from time import monotonic
 
 import httpx
@@ -34,6 +35,7 @@ def attach(
     name: str = "",
     metrics: str = "",
     token_env: str = "",
+    ca_file: str = "",
     insecure: bool = False,
     taken: Collection[str] = (),
     how_to_set: Callable[[str], str],
@@ -52,6 +54,8 @@ def attach(
         The address of its Prometheus text, where that is not at its usual place.
     token_env : str
         Name of the environment variable that holds its token, where it wants one.
+    ca_file : str
+        PEM file of the authority that signed its certificate; by default those that the system trusts.
     insecure : bool
         Send the token to another machine without TLS.
     taken : collection of str
@@ -83,15 +87,20 @@ def attach(
             f"Others on the way to {httpx.URL(base).host} could read the token: the address is http.",
             hint="Use https, or say --insecure where the network is trusted.",
         )
+    authority = str(Path(ca_file).expanduser().absolute()) if ca_file else ""
+    if authority and not Path(authority).is_file():
+        raise UsageError(f"There is no file {authority}.", hint="--ca-file names a PEM file on this machine.")
     if name:
         check_name(name, what="watched endpoint")
         _refuse(name, taken)
     servers.check(name, base)
-    with closing(Asker(base, token_of(token_env, how_to_set))) as ask:
+    with closing(Asker(base, token_of(token_env, how_to_set), ca_file=authority)) as ask:
         kind, where = _recognise(ask, place)
     known = {*taken, *servers.read()}
     chosen = name or next(each for each in _names(kind) if each not in known)
-    server = AttachedServer(name=chosen, url=base, kind=kind.name, metrics=where, token_env=token_env)
+    server = AttachedServer(
+        name=chosen, url=base, kind=kind.name, metrics=where, token_env=token_env, ca_file=authority
+    )
     servers.add(server)
     return server
 
@@ -126,6 +135,7 @@ class _Tried:
         self._told: dict[str, str] = {}
         self.wants_token = False
         self.leads_to = ""
+        self.hint = "Is the address right, and the server up?"
 
     @property
     def answered(self) -> bool:
@@ -145,6 +155,7 @@ class _Tried:
         try:
             answer = self._ask.get(path)
         except Unavailable as error:
+            self.hint = error.hint or self.hint
             self._told[path] = error.message.removeprefix(f"{path} ").removeprefix(f"{self._ask.url}{path} ")
             return None
         self._told[path] = str(answer.status)
@@ -165,7 +176,7 @@ def _recognise(ask: Asker, metrics: str) -> tuple[Kind, str]:
     tried = _Tried(ask)
     first = tried.get("/v2")
     if first is None and not metrics:
-        raise Unavailable(f"Nothing answers at {ask.url}: {tried}", hint="Is the address right, and the server up?")
+        raise Unavailable(f"Nothing answers at {ask.url}: {tried}", hint=tried.hint)
     named = _named(first)
     v2 = named is not None or _is_metadata(first)
     kinds = sorted(KINDS.values(), key=lambda kind: kind is not named)
@@ -210,7 +221,7 @@ def _unrecognised(
     url: str, named: Kind | None, tried: _Tried
 ) -> InvalidInput | Unavailable | Unauthorized | UsageError:
     if not tried.answered:
-        return Unavailable(f"Nothing answers at {url}. Tried {tried}.", hint="Is the address right, and the server up?")
+        return Unavailable(f"Nothing answers at {url}. Tried {tried}.", hint=tried.hint)
     if tried.wants_token:
         return Unauthorized(
             f"The server at {url} wants a token. Tried {tried}.",

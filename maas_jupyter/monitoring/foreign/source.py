@@ -69,7 +69,12 @@ class ForeignSource:
         if kind is None:
             raise Unavailable(f"'{self._server.kind[:64]}' is no kind of server that is known.")
         if self._ask is None:
-            self._ask = Asker(self._server.url, self._server.token(self._how_to_set), patience=self._patience)
+            self._ask = Asker(
+                self._server.url,
+                self._server.token(self._how_to_set),
+                ca_file=self._server.ca_file,
+                patience=self._patience,
+            )
         self._scrape = self._read(kind, self._ask)
         scrape = _NOTHING if isinstance(self._scrape, MaasError) else self._scrape
         models = kind.models(self._ask, scrape)
@@ -105,5 +110,6 @@ class ForeignSource:
             reason=model.reason,
             traffic=model.versions,
             kind=self._server.kind,
+            metrics=self._server.metrics,
             untold=kind.untold if kind else (),
         )

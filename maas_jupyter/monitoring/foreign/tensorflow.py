@@ -42,11 +42,13 @@ _CODES = {
 }
 _STATES: dict[str, VersionState] = {"START": "loading", "LOADING": "loading", "AVAILABLE": "ready"}
 
+_SERIES = (_REQUESTS, _LATENCY, _LOADED)
+
 
 def read(text: str) -> Scrape:
     """Make counts of TF Serving's Prometheus text."""
     tally = Tally()
-    for name, labels, value in series(text, (_REQUESTS, _LATENCY, _LOADED)):
+    for name, labels, value in series(text, _SERIES):
         if name == _REQUESTS:
             code = _CODES.get(labels.get("status", "OK"), "500")
             tally.of(labels.get("model_name", "")).by_code[code] += int(value)
@@ -97,6 +99,7 @@ def _version(row: dict[str, Any]) -> VersionStatus:
 TF_SERVING = Kind(
     name="TF Serving",
     marks=(":tensorflow:",),
+    series=_SERIES,
     places=(Place("/monitoring/prometheus/metrics"),),
     read=read,
     models=models,

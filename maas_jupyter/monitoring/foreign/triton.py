@@ -47,6 +47,8 @@ TRITON = Kind(
     name="Triton",
     # nv_cpu_ and nv_gpu_ are there before any model is.
     marks=("nv_inference_", "nv_gpu_", "nv_cpu_", "nv_pinned_memory_pool_"),
+    series=_WANTED,
+    model_label="model",
     places=(Place("/metrics"), Place("/metrics", 8002)),
     read=read,
     models=partial(repository, who="Triton"),

@@ -25,11 +25,13 @@ _WAITING = "vllm:num_requests_waiting"
 #: Why a request ended, where that was not the end of its answer.
 _CODES = {"abort": CANCELLED, "error": FAILED}
 
+_SERIES = (_FINISHED, _LATENCY, _WAITING, *PROCESS)
+
 
 def read(text: str) -> Scrape:
     """Make counts of vLLM's Prometheus text; its engines are counted together."""
     tally = Tally()
-    for name, labels, value in series(text, (_FINISHED, _LATENCY, _WAITING, *PROCESS)):
+    for name, labels, value in series(text, _SERIES):
         if name in PROCESS:
             tally.process(name, value)
             continue
@@ -63,6 +65,7 @@ def models(ask: Asker, scrape: Scrape) -> list[ForeignModel]:
 VLLM = Kind(
     name="vLLM",
     marks=("vllm:",),
+    series=_SERIES,
     places=(Place("/metrics"),),
     read=read,
     models=models,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from jupyter_server.utils import url_path_join
 
-from maas_jupyter.server_extension.handlers import attached, runs, watching
+from maas_jupyter.server_extension.handlers import actions, alerts, attached, runs, versions, watching
 
 if TYPE_CHECKING:
     import tornado.web
@@ -20,5 +20,12 @@ def add_handlers(web_app: tornado.web.Application, watcher: Watcher, home: Path)
     """Add the routes to a Jupyter server's application."""
     # Routes are regular expressions; a user name in the base_url may hold characters that mean something there.
     base = re.escape(url_path_join(web_app.settings["base_url"], "maas-jupyter"))
-    routes = [*watching.routes(watcher), *runs.routes(home), *attached.routes(home)]
+    routes = [
+        *watching.routes(watcher),
+        *runs.routes(home),
+        *attached.routes(home),
+        *actions.routes(),
+        *versions.routes(),
+        *alerts.routes(watcher),
+    ]
     web_app.add_handlers(".*$", [(f"{base}{pattern}", handler, given) for pattern, handler, given in routes])

@@ -27,6 +27,7 @@ class Wanted(msgspec.Struct, forbid_unknown_fields=True):
     name: str = ""
     metrics: str = ""
     token_env: str = ""
+    ca_file: str = ""
     insecure: bool = False
 
 
@@ -90,6 +91,7 @@ def _attach(home: Path, wanted: Wanted) -> AttachedServer:
         name=wanted.name,
         metrics=wanted.metrics,
         token_env=wanted.token_env,
+        ca_file=wanted.ca_file,
         insecure=wanted.insecure,
         taken={*plugins.available("target"), *Connections(home).read()},
         how_to_set=before_start,

@@ -6,7 +6,18 @@ from typing import Any
 
 from jupyter_server.base.handlers import APIHandler
 
-from maas_jupyter.errors import Conflict, InvalidInput, MaasError, NotFound, Unauthorized, Unavailable, UsageError
+from maas_jupyter.errors import (
+    BundleError,
+    Conflict,
+    Forbidden,
+    GateError,
+    InvalidInput,
+    MaasError,
+    NotFound,
+    Unauthorized,
+    Unavailable,
+    UsageError,
+)
 
 #: A pattern of a route, its handler, and what the handler is given.
 Route = tuple[str, type["MaasHandler"], dict[str, Any]]
@@ -17,8 +28,11 @@ _STATUS: dict[type[MaasError], int] = {
     NotFound: 404,
     Conflict: 409,
     Unavailable: 503,
-    # Not 401: that would say that the user is not logged in to Jupyter.
+    GateError: 409,
+    BundleError: 422,
+    # Not 401 or 403: those would say that the user is not logged in to Jupyter, or may not do this there.
     Unauthorized: 502,
+    Forbidden: 502,
 }
 
 

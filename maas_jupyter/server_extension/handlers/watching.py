@@ -86,9 +86,9 @@ class SamplesHandler(WatchingHandler):
     @tornado.web.authenticated
     @authorized
     async def get(self, target: str, name: str) -> None:
-        """Answer with the samples, oldest first."""
-        samples = await self.watcher.past((unquote(target), unquote(name)), self.number("seconds", 300.0))
-        self.finish(msgspec.json.encode(samples))
+        """Answer with what is known of it."""
+        past = await self.watcher.past((unquote(target), unquote(name)), self.number("seconds", 300.0))
+        self.finish(msgspec.json.encode(past))
 
 
 def routes(watcher: Watcher) -> list[Route]:

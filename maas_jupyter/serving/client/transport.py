@@ -61,11 +61,18 @@ def settings(url: str, token: str, verify: Path | None) -> dict[str, Any]:
         "limits": httpx.Limits(max_connections=100, max_keepalive_connections=20, keepalive_expiry=KEEP_ALIVE),
         "trust_env": not is_loopback(url),  # a proxy of the environment cannot reach this machine's loopback
         # Reading the system's certificates takes longer than a request.
-        "verify": _trusting(verify) if secure and verify else secure,
+        "verify": trusting(verify) if secure and verify else secure,
     }
 
 
-def _trusting(path: Path) -> ssl.SSLContext:
+def trusting(path: Path) -> ssl.SSLContext:
+    """Return what checks certificates against an authority's PEM file.
+
+    Raises
+    ------
+    InvalidInput
+        If the file holds no certificate.
+    """
     try:
         return ssl.create_default_context(cafile=path)
     except (OSError, ssl.SSLError) as error:
@@ -94,10 +101,9 @@ def to_answer(response: httpx.Response) -> Answer:
 def no_answer(url: str, error: httpx.TransportError, call: Call) -> NoAnswer:
     """Return the error that says why there is no answer."""
     sent = not isinstance(error, httpx.ConnectError | httpx.ConnectTimeout | httpx.PoolTimeout)
-    if (failure := _found(error, ssl.SSLError)) is not None and not isinstance(failure, _CUT):
-        return NoAnswer(
-            f"The connection to {url} is not safe: {_unsafe(failure)}", _safer(failure), sent=False, lasting=True
-        )
+    if unsafe := unsafety(error):
+        why, hint = unsafe
+        return NoAnswer(f"The connection to {url} is not safe: {why}", hint, sent=False, lasting=True)
     if sent and not call.repeatable:
         return NoAnswer(
             f"The connection to the model server at {url} was lost before its answer came.",
@@ -106,6 +112,12 @@ def no_answer(url: str, error: httpx.TransportError, call: Call) -> NoAnswer:
         )
     why, hint = _reason(url, error)
     return NoAnswer(f"The model server at {url} does not answer{why}.", hint, sent=sent)
+
+
+def unsafety(error: BaseException) -> tuple[str, str] | None:
+    """Return why TLS refused a connection, and what to do; None where it failed for another reason."""
+    failure = _found(error, ssl.SSLError)
+    return None if failure is None or isinstance(failure, _CUT) else (_unsafe(failure), _safer(failure))
 
 
 def _reason(url: str, error: httpx.TransportError) -> tuple[str, str]:

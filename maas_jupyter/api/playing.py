@@ -1,0 +1,98 @@
+"""Trying an endpoint by hand: ``play``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from maas_jupyter import plugins
+from maas_jupyter.api.subjects import open_registry, to_endpoint
+from maas_jupyter.arguments import EndpointArgument
+from maas_jupyter.errors import MaasError
+
+if TYPE_CHECKING:
+    from maas_jupyter.bundle import Bundle
+    from maas_jupyter.targets import Endpoint
+
+
+@dataclass(frozen=True)
+class Known:
+    """What is known of a served model beside its signature.
+
+    Attributes
+    ----------
+    labels : list of str
+        Of the classes, in the order of the scores.
+    choices : dict of str to list of str
+        The values that a column of texts had when the model was trained.
+    images : dict of str to (int, int, int)
+        Inputs that take image files: channels, height and width.
+    note : str
+        Why nothing is known.
+    """
+
+    labels: list[str] = field(default_factory=list)
+    choices: dict[str, list[str]] = field(default_factory=dict)
+    images: dict[str, tuple[int, int, int]] = field(default_factory=dict)
+    note: str = ""
+
+
+def play(model: EndpointArgument, *, on: str | None = None) -> Any:
+    """Try an endpoint by hand: a form made from its signature, with the answer's scores as bars.
+
+    The requests go from the kernel. In a terminal use predict.
+
+    Parameters
+    ----------
+    model : str or Endpoint
+        Name of the endpoint.
+    on : str
+        Where it is published: a target's name; local by default.
+
+    Returns
+    -------
+    Playground
+
+    Raises
+    ------
+    NotFound
+        If nothing of that name is published.
+    Unavailable
+        If the endpoint does not answer.
+    """
+    return plugins.load("widget", "playground")(to_endpoint(model, on))
+
+
+def known_of(endpoint: Endpoint) -> Known:
+    """Return what the registry knows of what an endpoint serves, or why it knows nothing."""
+    from maas_jupyter.schema import ImageInput
+
+    try:
+        bundle = _bundle(endpoint)
+    except MaasError as error:
+        return Known(note=f"Names of classes and categories are not known here: {error.message}")
+    if bundle is None:
+        return Known(note="Names of classes and categories are not known here: another registry's model serves.")
+    manifest = bundle.manifest
+    images = {
+        name: (len(way.mean), way.height, way.width)
+        for name, way in manifest.preprocessing.items()
+        if isinstance(way, ImageInput)
+    }
+    columns = [spec.name for spec in manifest.signature.inputs if spec.datatype == "BYTES"]
+    choices = {}
+    if columns and not manifest.preprocessing:
+        from maas_jupyter.packaging.categories import categories_of
+
+        choices = categories_of(bundle, columns)
+    return Known([str(label) for label in manifest.labels or []], choices, images)
+
+
+def _bundle(endpoint: Endpoint) -> Bundle | None:
+    """Return the bundle of the version with the most traffic, where the registry has the same one."""
+    serving = sorted(endpoint.traffic, key=lambda row: -row.weight)
+    if not serving or not serving[0].version:
+        return None
+    registry = open_registry()
+    version = registry.resolve(f"{endpoint.name}/{serving[0].version}")
+    return registry.fetch(version) if version.digest == serving[0].digest else None
