@@ -58,6 +58,11 @@ class MaasConfig(SingletonConfigurable):
         return self.home_path / "server"
 
     @property
+    def alert_rules(self) -> Path:
+        """File of the rules of which the panel alerts."""
+        return self.home_path / "monitoring" / "alerts.yml"
+
+    @property
     def artifacts_path(self) -> Path:
         """Folder for the artifacts of the default registry."""
         return self.home_path / "artifacts"

@@ -4,36 +4,23 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from maas_jupyter.config import MaasConfig, current
-from maas_jupyter.monitoring import RecentRuns, RegisteredModels, SampleStore, Watcher
-from maas_jupyter.monitoring.alerts import Alerts
-from maas_jupyter.server_extension.guard import Guard
-from maas_jupyter.server_extension.handlers import add_handlers
-from maas_jupyter.server_extension.sources import Sources, archive
+from maas_jupyter.config import current
+from maas_jupyter.server_extension.first_use import OnFirstUse, base_pattern
 
 if TYPE_CHECKING:
     from jupyter_server.serverapp import ServerApp
 
 
-def watcher(config: MaasConfig) -> Watcher:
-    """Return a watcher of the configured registry, the home's runs, the local target and the connected servers."""
-    home = config.home_path
-    sources = Sources(home, config.server_home)
-    store = SampleStore(home / "monitoring" / "samples.db")
-    return Watcher(
-        RegisteredModels(config),
-        RecentRuns(home),
-        sources,
-        interval=config.refresh_interval,
-        store=store,
-        archive=archive(config) if config.resolved_prometheus_url else None,
-        alerts=Alerts(home / "monitoring"),
-    )
-
-
 def _load_jupyter_server_extension(server_app: ServerApp) -> None:
     config = current(parent=server_app)
-    watched = watcher(config)
-    add_handlers(server_app.web_app, watched, config.home_path)
-    if watched.alerts is not None:
-        Guard(watched, watched.alerts, config.refresh_interval).start(server_app.io_loop)
+
+    def load() -> None:
+        # Many a Jupyter server is started and never shows the panel.
+        from maas_jupyter.server_extension.panel import serve_panel
+
+        serve_panel(server_app, config)
+
+    first_use = OnFirstUse(server_app.web_app, base_pattern(server_app.base_url) + "/.*", load)
+    if config.alert_rules.exists():
+        # Endpoints are watched for the sake of alerts while nobody looks.
+        server_app.io_loop.add_callback(first_use.load)

@@ -59,7 +59,7 @@ class World:
     def start(self):
         if self.alerts:
             self.alerts.close()
-        self.alerts = Alerts(self.folder, clock=lambda: self.now)
+        self.alerts = Alerts(self.folder / "alerts.yml", clock=lambda: self.now)
         self.watcher = Watcher(
             list, list, [self.target], interval=0.0, alerts=self.alerts, clock=lambda: self.now, patience=60.0
         )

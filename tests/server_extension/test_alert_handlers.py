@@ -47,7 +47,7 @@ def source():
 
 @pytest.fixture
 def alerts(maas_home):
-    return Alerts(maas_home / "monitoring")
+    return Alerts(maas_home / "monitoring" / "alerts.yml")
 
 
 @pytest.fixture
@@ -171,7 +171,7 @@ async def test_endpoints_are_watched_while_there_are_rules_though_nobody_looks(s
 
 async def test_rules_of_before_are_watched_from_the_start(serverapp, jp_fetch, watcher, maas_home, source):
     await put(jp_fetch)
-    again = Alerts(maas_home / "monitoring")
+    again = Alerts(maas_home / "monitoring" / "alerts.yml")
     guard = Guard(Watcher(list, list, [source], interval=0.0, alerts=again), again, 0.0)
     assert not guard.running
     guard.start(serverapp.io_loop)

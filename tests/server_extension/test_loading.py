@@ -15,6 +15,7 @@ app.initialize(sys.argv[1:])
 loaded = set(sys.modules)
 
 async def visit():
+    begun = set(sys.modules)
     try:
         headers = {"Authorization": f"token {app.identity_provider.token}"}
 
@@ -26,7 +27,8 @@ async def visit():
         while snapshot["models"] is None:  # MLflow may take longer to be imported than a request waits
             snapshot = await ask("snapshot")
         rows = (await ask("models"))["rows"]
-        print(json.dumps({"loaded": sorted(loaded), "after": sorted(sys.modules), "snapshot": snapshot, "rows": rows}))
+        modules = {"loaded": sorted(loaded), "begun": sorted(begun), "after": sorted(sys.modules)}
+        print(json.dumps({**modules, "snapshot": snapshot, "rows": rows}))
     except Exception:
         traceback.print_exc()
     finally:
@@ -61,7 +63,7 @@ def visit(home: Path, **environment: str) -> dict:
 
 def test_loading_imports_nothing_heavy_and_looking_creates_nothing(maas_home):
     visited = visit(maas_home)
-    assert not set(HEAVY) & set(visited["loaded"])
+    assert "maas_jupyter.monitoring" not in visited["begun"]
     assert not set(HEAVY) & set(visited["after"])
     assert (visited["snapshot"]["models"], visited["snapshot"]["registry_error"]) == (0, None)
     assert not maas_home.exists()
@@ -75,3 +77,11 @@ def test_looking_at_models_imports_no_torch(maas_home, registered):
     assert (version["metric_name"], version["metric"], version["size"]) == ("accuracy", 0.9, registered.size)
     assert "mlflow" not in visited["loaded"]
     assert not {"torch", "transformers", "onnxruntime"} & set(visited["after"])
+
+
+def test_rules_of_alerts_are_followed_before_anybody_asks(maas_home):
+    (maas_home / "monitoring").mkdir(parents=True)
+    (maas_home / "monitoring" / "alerts.yml").write_text("groups: []\n")
+    visited = visit(maas_home)
+    assert "maas_jupyter.monitoring" not in visited["loaded"]
+    assert "maas_jupyter.server_extension.guard" in visited["begun"]

@@ -57,8 +57,8 @@ class Alerts:
 
     Parameters
     ----------
-    folder : Path
-        Where the files are: ``alerts.yml`` and ``alerts.jsonl``; made with the first rule.
+    path : Path
+        File of the rules, beside which the history is kept in ``alerts.jsonl``; made with the first rule.
     clock : callable
         Epoch seconds.
 
@@ -68,10 +68,10 @@ class Alerts:
         Called when rules came or went.
     """
 
-    def __init__(self, folder: Path, clock: Callable[[], float] = time.time) -> None:
-        self.path = folder / "alerts.yml"
+    def __init__(self, path: Path, clock: Callable[[], float] = time.time) -> None:
+        self.path = path
         self.on_change: Callable[[], None] = lambda: None
-        self._log = EventLog(folder / "alerts.jsonl")
+        self._log = EventLog(path.with_name("alerts.jsonl"))
         self._clock = clock
         self._rules: dict[RuleKey, Rule] = {}
         self._ruled: set[Key] = set()
