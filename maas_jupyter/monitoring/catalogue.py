@@ -53,6 +53,9 @@ class Catalogue:
         self._rows = [model_row(model) for model in models]
         self._asked = None
 
+    def __contains__(self, name: str) -> bool:
+        return name in self._models
+
     @property
     def total(self) -> int | None:
         """How many models there are; None before the first look."""

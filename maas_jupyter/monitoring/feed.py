@@ -68,14 +68,27 @@ class Feed(Generic[T]):
 
     async def refresh(self) -> None:
         """Start a look if the last one is old enough, and wait for the one under way until patience ends."""
-        now = monotonic()
-        if self._pending is None and now >= self._earliest:
-            self._started, self._earliest = now, now + self._interval
+        if monotonic() >= self._earliest:
+            self._start()
+        await self._wait()
+
+    async def look_anew(self) -> None:
+        """Wait for a look that starts now, or for the one under way, until patience ends."""
+        self._start()
+        await self._wait()
+
+    def _start(self) -> None:
+        if self._pending is None:
+            self._started = monotonic()
+            self._earliest = self._started + self._interval
             self._pending = _in_thread(self._look)
             self._pending.add_done_callback(self._done)
+
+    async def _wait(self) -> None:
         if self._pending is not None:
             # wait, unlike wait_for, neither cancels the look nor raises what it raised.
-            await asyncio.wait([self._pending], timeout=max(0.0, self._started + self._patience - now))
+            left = self._started + self._patience - monotonic()
+            await asyncio.wait([self._pending], timeout=max(0.0, left))
 
     def _done(self, look: asyncio.Future[T]) -> None:
         self._pending = None

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Generic, Protocol, TypeVar
 
-from maas_jupyter.errors import MaasError, NotFound
+from maas_jupyter.errors import MaasError, NotFound, Unavailable
 from maas_jupyter.monitoring.alerts import Alerts
 from maas_jupyter.monitoring.catalogue import Catalogue
 from maas_jupyter.monitoring.counts import EndpointCounts
@@ -230,6 +230,23 @@ class Watcher:
             alerts=self._alert_rows.unless(seen_alerts),
             alerts_error=self._alerts_trouble or None,
         )
+
+    async def versions(self, name: str) -> ModelVersions:
+        """Return all versions of a model.
+
+        Raises
+        ------
+        NotFound
+            If there is no such model.
+        Unavailable
+            If the registry has not answered yet.
+        """
+        if name not in self.catalogue:
+            # It may have been registered since the last look.
+            await self._registry.look_anew()
+        if self.catalogue.total is None:
+            raise Unavailable(self._registry.trouble or "The registry has not answered yet.", hint="Try again.")
+        return self.catalogue.versions(name)
 
     async def watch_endpoints(self) -> None:
         """Look at the targets for the alerts' sake, while nobody asks."""

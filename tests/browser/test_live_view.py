@@ -45,9 +45,10 @@ def open_notebook(page, url, token):
     page.wait_for_function("() => window.jupyterapp?.restored")
     page.evaluate("async () => { await window.jupyterapp.restored; }")
     page.evaluate(
-        """() => window.jupyterapp.commands.execute('docmanager:open', {
-            path: 'live.ipynb', factory: 'Notebook', kernel: { name: 'python3' }
-        })"""
+        """async () => {
+            const given = { path: 'live.ipynb', factory: 'Notebook', kernel: { name: 'python3' } };
+            await window.jupyterapp.commands.execute('docmanager:open', given);
+        }"""
     )
     page.wait_for_function(KERNEL_IS_IDLE)
     page.evaluate("() => { window.jupyterapp.commands.execute('notebook:run-cell'); }")
@@ -55,7 +56,7 @@ def open_notebook(page, url, token):
 
 def saved_outputs(page):
     """Save the notebook and return what its cell holds on disk."""
-    page.evaluate("() => window.jupyterapp.commands.execute('docmanager:save')")
+    page.evaluate("async () => { await window.jupyterapp.commands.execute('docmanager:save'); }")
     return page.evaluate(
         "() => window.jupyterapp.shell.currentWidget.content.widgets[0].model.outputs.toJSON().map(each => each.data)"
     )
@@ -92,7 +93,7 @@ def test_stop_works_in_a_page_that_was_loaded_anew(lab, page):
     page.reload()
     page.wait_for_function("() => window.jupyterapp?.restored")
     page.evaluate("async () => { await window.jupyterapp.restored; }")
-    page.evaluate("() => window.jupyterapp.commands.execute('docmanager:open', {path: 'live.ipynb'})")
+    page.evaluate("() => void window.jupyterapp.commands.execute('docmanager:open', {path: 'live.ipynb'})")
     expect(page.locator(".jp-Cell img[alt='Training curves of digits']")).to_be_visible()
     page.locator("button", has_text="■ Stop").click()
     expect(page.get_by_text("asked to stop; it keeps a checkpoint")).to_be_visible()

@@ -58,9 +58,10 @@ def test_the_quickstart_shows_up_in_the_panel(lab, page, artifacts):
     expect(panel.get_by_text("No models yet")).to_be_visible()
 
     page.evaluate(
-        """() => window.jupyterapp.commands.execute('docmanager:open', {
-            path: '01_quickstart.ipynb', factory: 'Notebook', kernel: { name: 'python3' }
-        })"""
+        """async () => {
+            const given = { path: '01_quickstart.ipynb', factory: 'Notebook', kernel: { name: 'python3' } };
+            await window.jupyterapp.commands.execute('docmanager:open', given);
+        }"""
     )
     page.wait_for_function(KERNEL_IS_IDLE)
     page.evaluate("() => window.jupyterapp.shell.collapseRight?.()")

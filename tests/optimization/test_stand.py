@@ -116,10 +116,11 @@ def test_a_stand_leaves_no_file_behind(bundle_of, tmp_path, monkeypatch):
     assert list((tmp_path / "tmp").iterdir()) == []
 
 
-def test_a_renewed_stand_holds_the_same_rows_in_another_process(bundle_of):
+def test_a_restarted_stand_holds_the_same_rows_in_another_process(bundle_of):
     with Stand(bundle_of("loud"), 1) as stand:
         stand.hold(rows(4))
         first = stand._process.pid
-        stand.renew()
+        stand.restart()
+        stand.reload()
         assert stand._process.pid != first
         assert len(stand.time(4, 0.0)) >= 3

@@ -1,4 +1,5 @@
 import json
+import threading
 
 import pytest
 import tornado.web
@@ -86,6 +87,34 @@ async def test_models_are_listed_by_pages(serverapp, jp_fetch):
     assert json.loads((await jp_fetch("maas-jupyter", "models", params={"search": "wine"})).body)["total"] == 0
     found = json.loads((await jp_fetch("maas-jupyter", "models", "digits")).body)
     assert [version["version"] for version in found["versions"]] == ["1"]
+
+
+async def test_a_model_is_found_before_anybody_asked_for_the_list(serverapp, jp_fetch):
+    found = json.loads((await jp_fetch("maas-jupyter", "models", "digits")).body)
+    assert [version["version"] for version in found["versions"]] == ["1"]
+
+
+async def test_a_model_is_found_that_was_registered_since_the_last_look(jp_serverapp, maas_home, jp_fetch):
+    models = []
+    watcher = Watcher(lambda: list(models), RecentRuns(maas_home), [], interval=3600.0)
+    add_handlers(jp_serverapp.web_app, watcher, maas_home)
+    await jp_fetch(*ROUTE)
+    models.append(ModelVersions("digits", 1.0, [VERSION]))
+    found = json.loads((await jp_fetch("maas-jupyter", "models", "digits")).body)
+    assert [version["version"] for version in found["versions"]] == ["1"]
+
+
+async def test_a_registry_that_does_not_answer_is_no_missing_model(jp_serverapp, maas_home, jp_fetch):
+    answer = threading.Event()
+    watcher = Watcher(answer.wait, RecentRuns(maas_home), [], interval=0.0, patience=0.05)
+    add_handlers(jp_serverapp.web_app, watcher, maas_home)
+    try:
+        with pytest.raises(HTTPClientError) as caught:
+            await jp_fetch("maas-jupyter", "models", "digits")
+    finally:
+        answer.set()
+    assert caught.value.code == 503
+    assert "The registry has not answered" in json.loads(caught.value.response.body)["message"]
 
 
 @pytest.mark.parametrize(

@@ -14,14 +14,14 @@ from maas_jupyter.optimization.measurement import Speed
 from maas_jupyter.optimization.original import OnStep
 
 #: Turns of each candidate, in so many sittings of fresh processes; at least so many turns where time is short.
-TURNS, _SITTINGS, _FEWEST_TURNS = 18, 2, 5
+TURNS, _SITTINGS, _FEWEST_TURNS = 14, 2, 5
 #: Which share of the turns is quiet: those say what a candidate takes.
 _QUIET = 1 / 3
 #: How often the best size of a batch is looked for.
 _LOOKS = 2
 #: Seconds of a turn and of a trial; either has at least three runs, and a trial two more before them.
 _SECONDS = 0.06
-_SECONDS_OF_A_TRIAL = 0.04
+_SECONDS_OF_A_TRIAL = 0.02
 _FEWEST_RUNS, _RUNS_OF_A_TRIAL = 3, 5
 #: Sizes that are tried of the batch, about; all of them together take twice as long as the largest one.
 _SIZES = 7
@@ -109,9 +109,11 @@ def _renew(stands: Mapping[str, Stand], seconds: float) -> dict[str, BundleError
     failed: dict[str, BundleError] = {}
     if sum(stand.seconds_to_load for stand in stands.values()) > seconds:
         return failed
+    for stand in stands.values():
+        stand.restart()
     for name, stand in stands.items():
         try:
-            stand.renew()
+            stand.reload()
         except BundleError as error:
             failed[name] = error
     return failed

@@ -59,11 +59,11 @@ class Stand:
         self._patience = patience
         self._threads = threads
         self._held: dict[str, np.ndarray] = {}
-        self.memory = self._begin()
+        self._start()
+        self.memory = self._load()
 
-    def _begin(self) -> int:
-        """Load the bundle in a fresh process, and return the bytes that this added to it."""
-        started = time.monotonic()
+    def _start(self) -> None:
+        self._started = time.monotonic()
         self._connection, theirs = Pipe()
         # Not a pipe: nobody reads it before the end, and a process that says much would wait for that for ever.
         self._said = tempfile.TemporaryFile(prefix="maas-")  # noqa: SIM115  # closed with the stand
@@ -83,19 +83,25 @@ class Stand:
             raise
         finally:
             theirs.close()
+
+    def _load(self) -> int:
         load = messages.Load(str(self.bundle.folder), self.bundle.digest, self._threads)
         try:
             memory = self._ask(load, messages.Loaded).memory
         except BaseException:
             self.close()
             raise
-        self.seconds_to_load = time.monotonic() - started
+        self.seconds_to_load = time.monotonic() - self._started
         return memory
 
-    def renew(self) -> None:
-        """Go on in a fresh process that holds the same rows."""
+    def restart(self) -> None:
+        """Replace the process with a fresh one, which `reload` waits for: several may start at once."""
         self.close()
-        self._begin()
+        self._start()
+
+    def reload(self) -> None:
+        """Load the bundle and the same rows as before in the fresh process."""
+        self._load()
         self.hold(self._held)
 
     def __enter__(self) -> Stand:

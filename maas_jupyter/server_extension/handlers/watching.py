@@ -75,9 +75,9 @@ class VersionsHandler(WatchingHandler):
 
     @tornado.web.authenticated
     @authorized
-    def get(self, name: str) -> None:
-        """Answer with what the last snapshot saw."""
-        self.finish(msgspec.json.encode(self.watcher.catalogue.versions(unquote(name))))
+    async def get(self, name: str) -> None:
+        """Answer with what the last look saw; the first one is waited for."""
+        self.finish(msgspec.json.encode(await self.watcher.versions(unquote(name))))
 
 
 class SamplesHandler(WatchingHandler):
