@@ -121,6 +121,8 @@ def wait_for(process: subprocess.Popen[bytes], runtime: Path) -> str:
             httpx.get(f"{url}api")
             return url
         except (OSError, ValueError, httpx.TransportError):
+            if process.poll() is not None:
+                raise RuntimeError(f"The Jupyter server ended with {process.returncode}.") from None
             time.sleep(0.01)
 
 
@@ -205,7 +207,7 @@ def start() -> None:
     A server's start makes Python's collector go through everything a few times. A little more of anything can bring one
     of these turns from after the start to before it, so the extension's own share is measured without the collector.
     """
-    for words, prelude in (("", ""), (", without turns of the collector", "import gc; gc.disable();")):
+    for words, prelude in (("", ""), (", without turns of the collector", "import gc; gc.disable(); ")):
         found: dict[bool, list[tuple[float, float]]] = {True: [], False: []}
         for turn in range(2 * STARTS):
             with tempfile.TemporaryDirectory(prefix="maas-benchmark-") as folder:
@@ -225,7 +227,7 @@ def start_once(home: Path, enabled: bool, prelude: str) -> tuple[float, float]:
         [
             sys.executable,
             "-c",
-            f"{prelude} from jupyter_server.serverapp import main; main()",
+            f"{prelude}from jupyter_server.serverapp import main; main()",
             "--allow-root",
             *arguments,
         ],
