@@ -14,6 +14,8 @@ from maas_jupyter.optimization.measurement import Measurement, Speed
 NOISE = 0.05
 #: The same of rows per second: batch sizes are chosen by measuring, and their runs are longer and fewer.
 BATCH_NOISE = 0.15
+#: Sizes nearer than this share are the same.
+_SAME_SIZE = 0.01
 
 
 @dataclass(frozen=True)
@@ -90,8 +92,8 @@ def judge(original: Measurement, measured: Measurement, limits: Limits) -> tuple
     size = original.size / measured.size
     noise = max(NOISE, original.speed.spread, measured.speed.spread)
     batch_noise = max(BATCH_NOISE, noise)
-    gains = f"{_times(size, 'smaller', 'larger')}, {_times(speed, 'faster', 'slower', noise)} for one row"
-    gains += f", {_times(rate, 'faster', 'slower', batch_noise)} in batches"
+    gains = f"{_sized(size)}, {_timed(speed, NOISE, noise)} for one row"
+    gains += f", {_timed(rate, BATCH_NOISE, batch_noise)} in batches"
     missed = [goal for goal in limits.goals if not goal.met(measured)]
     if missed:
         return "misses", _missed(missed, measured)
@@ -178,7 +180,17 @@ def _shown(goal: Goal, measured: Measurement) -> str:
     return f"{value / 1e6:.3g} MB" if value >= 1e6 else f"{value / 1e3:.3g} kB"
 
 
-def _times(factor: float, more: str, less: str, noise: float = 0.01) -> str:
-    if abs(factor - 1) <= noise:
-        return f"as {'large' if more == 'smaller' else 'fast'}"
+def _sized(factor: float) -> str:
+    return "as large" if abs(factor - 1) <= _SAME_SIZE else _times(factor, "smaller", "larger")
+
+
+def _timed(factor: float, same: float, noise: float) -> str:
+    """Say how much faster; what turns of one candidate differ by leaves it open."""
+    if abs(factor - 1) <= same:
+        return "as fast"
+    times = _times(factor, "faster", "slower")
+    return f"perhaps {times}" if abs(factor - 1) <= noise else times
+
+
+def _times(factor: float, more: str, less: str) -> str:
     return f"{factor:.2f}x {more}" if factor > 1 else f"{1 / factor:.2f}x {less}"
