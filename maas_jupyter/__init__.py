@@ -35,6 +35,7 @@ _VERBS = (
     "logs",
     "metrics",
     "models",
+    "pick",
     "play",
     "predict",
     "promote",

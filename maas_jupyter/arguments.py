@@ -44,6 +44,13 @@ class Quoted(str):
     __slots__ = ()
 
 
+def several(given: Any) -> list[Any]:
+    """Return what was given for an argument that may be repeated, as a list: one of it, several, or none."""
+    if given is None:
+        return []
+    return list(given) if isinstance(given, list | tuple) else [given]
+
+
 _typed: ContextVar[str] = ContextVar("maas_typed", default="")
 
 

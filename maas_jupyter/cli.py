@@ -23,6 +23,8 @@ def main() -> None:
         for told in (command, *command.params):
             if isinstance(told, click.Command | click.Option) and told.help:
                 told.help = as_typed(told.help)
+        if isinstance(command, verbs.Explained):
+            command.explained = {name: as_typed(told) for name, told in command.explained.items()}
     try:
         with _patience():
             result = verbs.run(sys.argv[1:], verbs.Session(program="maas"))
@@ -55,6 +57,14 @@ def _patience() -> Iterator[None]:
 
 
 def as_typed(text: str) -> str:
-    """Return a text with the verbs that it names as they are typed here; those that need a notebook stay magics."""
+    """Return a text with the verbs that it names as they are typed here; those that need a notebook stay magics.
+
+    So does what is in a block of Python, such as a card's.
+    """
     offered = verbs.group(terminal=True).commands
-    return re.sub(r"%maas (\w+)", lambda found: found[0][1:] if found[1] in offered else found[0], text)
+    return re.sub(
+        r"```python\n.*?```|%maas (\w+)",
+        lambda found: found[0][1:] if found[1] in offered else found[0],
+        text,
+        flags=re.DOTALL,
+    )

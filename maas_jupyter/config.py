@@ -58,6 +58,11 @@ class MaasConfig(SingletonConfigurable):
         return self.home_path / "server"
 
     @property
+    def bundles_path(self) -> Path:
+        """Folder of the registered bundles that this machine has, by their digests."""
+        return self.home_path / "bundles"
+
+    @property
     def alert_rules(self) -> Path:
         """File of the rules of which the panel alerts."""
         return self.home_path / "monitoring" / "alerts.yml"

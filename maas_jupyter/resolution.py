@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ast
 import builtins
 import difflib
 import re
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,17 @@ from maas_jupyter.errors import InvalidInput, UsageError
 _IMAGES = (".png", ".jpg", ".jpeg")
 #: Endings of files with rows.
 _TABLES = (".csv", ".parquet", ".json", ".jsonl")
+
+
+#: Kinds that an expression may stand for: what it has to be, and what to name.
+_OBJECTS = {
+    Kind.MODULE: ("a torch module", "the variable that holds it"),
+    Kind.TRAINABLE: ("a torch module", "the variable that holds it, or a function that makes one"),
+    Kind.MODEL: ("a torch module", "the variable that holds it, or a registered model"),
+    Kind.REFERENCE: ("a registered version", "a registered model, such as digits@champion"),
+    Kind.RUN: ("a run", "a run, the beginning of its id, or last"),
+    Kind.REGISTRABLE: ("a torch module", "the variable that holds it"),
+}
 
 
 class Resolved(click.ParamType):
@@ -46,6 +59,8 @@ class Resolved(click.ParamType):
             return evaluated(value, namespace)
         if self.kind is Kind.VALUE_OR_WORD:
             return value_or_word(value, namespace)
+        if self.kind in _OBJECTS and reads_as_object(value, namespace):
+            return self.required(evaluated(value, namespace), value)
         found = namespace.get(value)
         if self.kind is Kind.NAME_OR_OBJECT:
             return found if callable(found) or type(found).__module__.startswith("torch.") else value
@@ -57,6 +72,21 @@ class Resolved(click.ParamType):
         if self.kind is Kind.REGISTRABLE:
             return namespace.get(value, value)
         return found if self.accepts(found) else value
+
+    def required(self, value: Any, text: str) -> Any:
+        """Return what an expression gave, where it is what this kind means.
+
+        Raises
+        ------
+        UsageError
+            If it is something else.
+        """
+        if isinstance(value, str) or self.accepts(value):
+            return value
+        if self.kind is Kind.REGISTRABLE:
+            return value
+        wanted, named = _OBJECTS[self.kind]
+        raise UsageError(f"'{text}' is a {type(value).__name__}, not {wanted}.", hint=f"Name {named}.")
 
     def accepts(self, value: Any) -> bool:
         """Say whether a notebook's object is what this kind means; a mere namesake of a model is not."""
@@ -115,6 +145,27 @@ def is_expression(text: str, namespace: dict[str, Any]) -> bool:
     return all(name in namespace or hasattr(builtins, name) for name in code.co_names[:1])
 
 
+def reads_as_object(text: str, namespace: dict[str, Any]) -> bool:
+    """Say whether a word is a call, an item or an attribute of the notebook, rather than the name of something.
+
+    ``Net()`` and ``nets[0]`` are whatever they name; ``run.model`` is where the notebook's ``run`` has a ``model``, for
+    models may be called so too.
+    """
+    try:
+        tree = ast.parse(text, mode="eval").body
+    except (SyntaxError, ValueError):
+        return False
+    parts = text.split(".")
+    if isinstance(tree, ast.Attribute) and all(map(str.isidentifier, parts)):
+        found = namespace.get(parts[0])
+        for part in parts[1:]:
+            if not hasattr(found, part):
+                return False
+            found = getattr(found, part)
+        return True
+    return isinstance(tree, ast.Call | ast.Subscript | ast.Attribute) and not Path(text).exists()
+
+
 def is_path(text: str, namespace: dict[str, Any]) -> bool:
     """Say whether a word means a file or a folder: it is there, or looks like one, and is no variable.
 
@@ -152,7 +203,11 @@ def from_json(text: str) -> Any:
     try:
         return msgspec.json.decode(text)
     except msgspec.DecodeError as error:
-        raise InvalidInput(
-            f"'{text}' is not JSON: {error}",
-            hint="Write rows as [[0.1, 0.2], [0.3, 0.4]]; an image is the path of its PNG or JPEG file.",
-        ) from error
+        # What begins like neither a list, a dict nor a number is meant as a text.
+        as_text = shlex.quote(msgspec.json.encode([text]).decode())
+        hint = (
+            "Write rows as [[0.1, 0.2], [0.3, 0.4]]; an image is the path of its PNG or JPEG file."
+            if re.match(r'\s*[\[{"\d.+-]', text)
+            else f"A text is a row of a list: {as_text}; an image is the path of its PNG or JPEG file."
+        )
+        raise InvalidInput(f"'{text}' is not JSON: {error}", hint=hint) from error

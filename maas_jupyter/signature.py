@@ -99,7 +99,9 @@ def validate(inputs: dict[str, np.ndarray], signature: Signature) -> None:
                 hint=_shape_hint(array.shape, spec),
             )
         if not array.size:  # runtimes do not agree on the answer, not even on its shape
-            raise InvalidInput(f"Input '{name}' has the shape {list(array.shape)}: it holds no values.")
+            raise InvalidInput(
+                f"Input '{name}' has the shape {list(array.shape)}: it holds no values.", hint="Send at least one row."
+            )
 
 
 def _names(names: dict[str, TensorSpec] | dict[str, np.ndarray]) -> str:

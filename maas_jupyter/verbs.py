@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import difflib
 import inspect
 import re
 import sys
@@ -22,6 +23,9 @@ from maas_jupyter.errors import NotFound, UsageError
 from maas_jupyter.resolution import Resolved
 
 Verb = Callable[..., Any]
+
+#: What rows are called where there are several kinds of them, as for train.
+_ROWS = ("--val", "--validation", "--test", "--train", "--rows")
 
 
 @dataclass(frozen=True)
@@ -95,7 +99,9 @@ def arguments_of(verb: Verb) -> list[Argument]:
 
 
 def in_terminal(verb: Verb) -> bool:
-    """Say whether a verb makes sense without a notebook: it needs no object that only lives there."""
+    """Say whether a verb makes sense without a notebook: it needs no object of one, and shows no form."""
+    if verb is api.play:
+        return False
     return not any(argument.required and argument.kind in (Kind.MODULE, Kind.DATA) for argument in arguments_of(verb))
 
 
@@ -145,9 +151,7 @@ def run(words: list[str], session: Session) -> Any:
             and words
             and words[0] in {verb.__name__ for verb in api.VERBS} - set(commands.commands)
         ):
-            raise UsageError(
-                f"'{words[0]}' needs the objects of a notebook.", hint=f"In a cell: %maas {words[0]} --help"
-            ) from error
+            raise UsageError(f"'{words[0]}' needs a notebook.", hint=f"In a cell: %maas {words[0]} --help") from error
         if "unexpected extra argument" in error.format_message():
             raise UsageError(
                 f"{session.program} {words[0]}: {error.format_message()}",
@@ -155,10 +159,21 @@ def run(words: list[str], session: Session) -> Any:
             ) from error
         verb = f" {words[0]}" if words and words[0] in commands.commands else ""
         path = error.ctx.command_path if error.ctx else f"{session.program}{verb}"
+        if isinstance(error, click.NoSuchOption) and error.ctx is not None:
+            raise _no_such_option(error.option_name, error.ctx) from error
         raise UsageError(f"{path}: {error.format_message()}", hint=f"See {path} --help") from error
     except click.Abort:
         raise KeyboardInterrupt from None
     return None if isinstance(result, int) and not isinstance(result, bool) else result
+
+
+def _no_such_option(name: str, ctx: click.Context) -> UsageError:
+    known = {option.lstrip("-") for each in ctx.command.get_params(ctx) for option in each.opts if option[:2] == "--"}
+    near = difflib.get_close_matches(name.lstrip("-"), known, n=1, cutoff=0.7)
+    meant = f"Did you mean --{near[0]}? " if near else ""
+    if name in _ROWS and "data" in known:
+        meant = "The rows that it takes are --data. "
+    return UsageError(f"{ctx.command_path} has no option {name}.", hint=f"{meant}See {ctx.command_path} --help")
 
 
 class _InOrder(click.Group):
@@ -168,6 +183,21 @@ class _InOrder(click.Group):
         return list(self.commands)
 
 
+class Explained(click.Command):
+    """Explains its arguments as click does options, in a column of their own."""
+
+    def __init__(self, *given: Any, explained: dict[str, str], **named: Any) -> None:
+        super().__init__(*given, **named)
+        self.explained = explained
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the arguments, then the options."""
+        if self.explained:
+            with formatter.section("Arguments"):
+                formatter.write_dl(list(self.explained.items()))
+        super().format_options(ctx, formatter)
+
+
 # -- from a signature to a command ------------------------------------------------------------------------------------
 
 
@@ -175,13 +205,13 @@ def _command(verb: Verb) -> click.Command:
     summary, _, rest = (inspect.getdoc(verb) or "").partition("\n\n")
     body = rest.partition("Parameters\n----")[0].partition("Returns\n----")[0].strip()
     arguments = [argument for argument in arguments_of(verb) if argument.kind is not Kind.SOURCE]
-    told = "\n\n".join(f"\b\n{argument.name.upper()}  {argument.help}" for argument in arguments if argument.positional)
-    return click.Command(
+    return Explained(
         verb.__name__,
         callback=click.pass_obj(lambda session, **given: _call(verb, session, given)),
         params=[_parameter(argument) for argument in arguments],
-        help="\n\n".join(part for part in (summary, body, told) if part),
+        help="\n\n".join(part for part in (summary, body) if part),
         short_help=summary,
+        explained={argument.name.upper(): argument.help for argument in arguments if argument.positional},
     )
 
 

@@ -83,6 +83,18 @@ def test_the_example_of_raw_input_runs(own_home, tmp_path, monkeypatch):
     assert verbs.run(shlex.split(line), verbs.Session(program="maas")).version == "2"
 
 
+@pytest.mark.parametrize("words", ["%%maas train", "people = "])
+def test_the_examples_of_data_and_of_a_cell_run_as_they_stand(own_home, words):
+    (block,) = (block for block in re.findall(r"```python\n(.*?)```", README, re.S) if words in block)
+    shell = InteractiveShell()
+    try:
+        InteractiveShell._instance = shell
+        shell.run_line_magic("load_ext", "maas_jupyter")
+        assert shell.run_cell(block).success
+    finally:
+        InteractiveShell.clear_instance()
+
+
 def test_the_commands_of_the_readme_exist():
     commands = re.findall(r"python3 (run\.py \w+)", README)
     assert set(commands) == {"run.py quickstart", "run.py test"}

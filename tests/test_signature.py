@@ -225,3 +225,10 @@ def test_a_data_frame_for_one_tensor_goes_in_its_order():
     frame = pandas.DataFrame({"b": [1, 2], "a": [3.5, 4]})
     assert listed(conform(frame, TENSOR)) == {"x": [[1, 3.5], [2, 4]]}
     assert listed(conform([{"x": [1, 2]}, {"x": [3, 4]}], TENSOR)) == {"x": [[1, 2], [3, 4]]}
+
+
+def test_no_rows_are_refused_with_what_to_send():
+    signature = Signature(inputs=[TensorSpec("x", "FP32", [-1, 4])], outputs=[])
+    with pytest.raises(InvalidInput, match="holds no values") as refused:
+        validate({"x": np.empty((0, 4), dtype=np.float32)}, signature)
+    assert refused.value.hint == "Send at least one row."

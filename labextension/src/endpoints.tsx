@@ -82,7 +82,7 @@ function Endpoint({ row, alerts }: EndpointProps): React.ReactElement {
       data-kind={row.kind || undefined}
       onDoubleClick={open}
     >
-      <div className="maas-row">
+      <div className="maas-row maas-endpoint-head">
         <h3 className="maas-name" title={unknown ? row.url : `${row.name}\n${row.url}`}>
           {unknown ? row.target : row.name}
         </h3>
@@ -93,18 +93,20 @@ function Endpoint({ row, alerts }: EndpointProps): React.ReactElement {
           </span>
         )}
         <StateBadge state={row.state} />
-        {execute !== null && open !== undefined && (
-          <button
-            type="button"
-            className="maas-open-dashboard"
-            aria-label={trans.__("Open the dashboard of '%1' on '%2'", row.name, row.target)}
-            title={trans.__('Open Dashboard')}
-            onClick={open}
-          >
-            <dashboardIcon.react tag="span" />
-          </button>
-        )}
-        {!unknown && <RowMenu name={row.name} />}
+        <span className="maas-row-buttons">
+          {execute !== null && open !== undefined && (
+            <button
+              type="button"
+              className="maas-open-dashboard"
+              aria-label={trans.__("Open the dashboard of '%1' on '%2'", row.name, row.target)}
+              title={trans.__('Open Dashboard')}
+              onClick={open}
+            >
+              <dashboardIcon.react tag="span" />
+            </button>
+          )}
+          {!unknown && <RowMenu name={row.name} />}
+        </span>
       </div>
       {(row.state !== 'ready' || unknown) && row.reason !== '' && <p className="maas-reason">{row.reason}</p>}
       <AlertMarks alerts={alerts} />
@@ -265,7 +267,7 @@ export function Traffic({ rows, latest }: TrafficProps): React.ReactElement {
           <b>v{row.version}</b>{' '}
           {row.shadow === null ? format.share(sum > 0 ? row.weight / sum : 0) : <Shadow counts={row.shadow} />}
           {/* One version's rate is the endpoint's. */}
-          {row.shadow === null && latest !== null && rows.length > 1 && (
+          {row.shadow === null && row.weight > 0 && latest !== null && rows.length > 1 && (
             <span className="maas-share-rate" data-stat="version_requests_per_second">
               {' '}
               {trans.__('%1 req/s', format.rate(latest.versions[row.version] ?? 0))}

@@ -354,7 +354,8 @@ export class MaasModel implements IDisposable {
 /** What our server says of an error, with the next step; the status where somebody else answered. */
 async function wordsOf(response: Response): Promise<string> {
   const { message, hint } = ((await response.json().catch(() => null)) ?? {}) as { message?: string; hint?: string };
-  return [message ?? `${response.status} ${response.statusText}`, hint].filter(Boolean).join(' ');
+  const words = message ?? `${response.status} ${response.statusText}`;
+  return hint ? `${words}${/[.!?:]$/.test(words) ? '' : '.'} ${hint}` : words;
 }
 
 /** A proxy may answer with its own page or its own JSON; what our server sends is not checked further. */

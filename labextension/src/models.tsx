@@ -1,4 +1,4 @@
-import { caretDownIcon, caretRightIcon, UseSignal } from '@jupyterlab/ui-components';
+import { caretDownIcon, caretRightIcon, HTMLSelect, UseSignal } from '@jupyterlab/ui-components';
 import React, { useContext, useEffect, useId, useRef, useState } from 'react';
 
 import { Age } from './age';
@@ -102,8 +102,8 @@ function Search({ query, onChange }: SearchProps): React.ReactElement {
         aria-label={trans.__('Search models')}
         onChange={event => onChange({ ...query, search: event.target.value })}
       />
-      <select
-        className="jp-mod-styled"
+      <HTMLSelect
+        className="maas-sort"
         value={query.sort}
         aria-label={trans.__('Sort models by')}
         onChange={event => {
@@ -116,7 +116,7 @@ function Search({ query, onChange }: SearchProps): React.ReactElement {
             {name}
           </option>
         ))}
-      </select>
+      </HTMLSelect>
       <button
         type="button"
         className="maas-order"
@@ -221,7 +221,8 @@ function Model({ row, open, versions, onToggle }: ModelProps): React.ReactElemen
     columns.task && newest.task,
     columns.precision && newest.precision,
     columns.size && format.bytes(newest.size)
-  ];
+  ].filter(Boolean);
+  const count = columns.versions && trans._n('%2 version', '%2 versions', row.versions, format.count(row.versions));
   return (
     <>
       <button type="button" className="maas-model-row" aria-expanded={open} aria-controls={id} onClick={onToggle}>
@@ -239,12 +240,12 @@ function Model({ row, open, versions, onToggle }: ModelProps): React.ReactElemen
           {columns.age && <Age time={row.updated} />}
         </span>
         <span className="maas-row maas-under">
-          {columns.versions && (
-            <span className="maas-versions-count">
-              {trans._n('%2 version', '%2 versions', row.versions, format.count(row.versions))}
-            </span>
-          )}
-          <span className="maas-details">{words.filter(Boolean).join(' · ')}</span>
+          {/* One text, so that in a narrow panel one part is cut off and not each of them. */}
+          <span className="maas-details" title={[count, ...words].filter(Boolean).join(' · ')}>
+            {count && <span className="maas-versions-count">{count}</span>}
+            {count && words.length > 0 && ' · '}
+            {words.join(' · ')}
+          </span>
           {columns.metric && <Metric row={newest} />}
         </span>
       </button>
@@ -262,13 +263,19 @@ function Model({ row, open, versions, onToggle }: ModelProps): React.ReactElemen
 
 function Version({ model, row }: { readonly model: string; readonly row: VersionRow }): React.ReactElement {
   const { trans, format } = useContext(LocaleContext);
-  const words = [row.task, row.precision, format.bytes(row.size)];
-  const details = [...words, ...(row.parent === null ? [] : [trans.__('from %1', row.parent)])].join(' · ');
+  // Versions of one model differ in precision and size more often than in what they are for.
+  const details = [row.precision, format.bytes(row.size), row.task].join(' · ');
+  const own = row.parent?.startsWith(`${model}/`) ? `v${row.parent.slice(model.length + 1)}` : row.parent;
   const open = useOpenModel();
   return (
     <li className="maas-version" data-version={row.version} onDoubleClick={() => open?.(model, row.version)}>
       <div className="maas-row">
         <span className="maas-version-number">v{row.version}</span>
+        {row.parent !== null && (
+          <span className="maas-parent" title={trans.__('Made from %1', row.parent)}>
+            {trans.__('from %1', own)}
+          </span>
+        )}
         <span className="maas-aliases">
           {row.aliases.map(alias => (
             <Alias key={alias} alias={alias} />

@@ -97,8 +97,15 @@ function Details({ row }: { readonly row: RunRow }): React.ReactElement {
   const { trans, format } = useContext(LocaleContext);
   const reached = format.count(row.epoch);
   const asked = format.count(row.epochs);
+  const whole = row.status === 'finished' && row.epoch === row.epochs;
   const words = [
-    row.verb === 'tune' ? trans.__('trial %1 of %2', reached, asked) : trans.__('epoch %1 of %2', reached, asked)
+    row.verb === 'tune'
+      ? whole
+        ? trans._n('%2 trial', '%2 trials', row.epochs, asked)
+        : trans.__('trial %1 of %2', reached, asked)
+      : whole
+        ? trans._n('%2 epoch', '%2 epochs', row.epochs, asked)
+        : trans.__('epoch %1 of %2', reached, asked)
   ];
   if (row.status === 'training') {
     words.push(

@@ -12,9 +12,9 @@ import { actionsPlugin } from '../src/actions/plugin';
 import { Locale } from '../src/locale';
 import { MaasModel } from '../src/model';
 import { RowMenu } from '../src/rowMenu';
-import type { EndpointRow } from '../src/schema';
+import type { EndpointRow, RunRow } from '../src/schema';
 import type { IMaas } from '../src/tokens';
-import { endpoint, model as modelRow, snapshot, traffic, version } from './samples';
+import { endpoint, model as modelRow, run, snapshot, traffic, version } from './samples';
 
 interface Asked {
   readonly method: string;
@@ -26,6 +26,7 @@ interface Asked {
 let asked: Asked[];
 let answers: Record<string, () => Response>;
 let rows: EndpointRow[];
+let runs: RunRow[];
 let commands: CommandRegistry;
 let contextMenu: ContextMenu;
 let maas: IMaas;
@@ -132,14 +133,15 @@ async function looked(): Promise<void> {
 beforeEach(() => {
   asked = [];
   listed = [];
+  runs = [];
   opened = null;
   root = null;
   currentWidget = null;
   rows = [endpoint({ traffic: [traffic({ weight: 75 }), traffic({ version: '4', weight: 25 })] })];
   const versions = [version({ version: '5', aliases: [] }), version({ version: '4', aliases: [] }), version()];
   answers = {
-    'GET snapshot': () => json(snapshot({ endpoints: rows })),
-    'GET targets': () => json({ targets: ['local', 'gpu'], default: 'local', mlflow_url: null }),
+    'GET snapshot': () => json(snapshot({ endpoints: rows, runs })),
+    'GET targets': () => json({ targets: ['local', 'gpu'], default: 'local', mlflow_url: null, mlflow_command: 'mlflow ui' }),
     'GET models': () => json({ number: 1, total: 1, offset: 0, rows: [modelRow()] }),
     'GET models/digits': () => json({ name: 'digits', updated: 0, versions })
   };
@@ -176,9 +178,12 @@ it('offers in the menu of an endpoint what makes sense there', async () => {
   drawn(rows.map(row => `<li data-endpoint="${row.name}" data-target="${row.target}"></li>`).join(''));
   await looked();
   const predict = 'Insert cell that asks it ✗';
-  expect(menuOf('[data-endpoint="digits"]')).toEqual(['Promote…', 'Roll back…', 'Unpublish…', 'Copy curl', predict]);
+  const moves = ['Roll back…', 'Unpublish…'];
+  const stop = 'Stop the local server…';
+  expect(menuOf('[data-endpoint="digits"]')).toEqual(['Promote…', ...moves, 'Copy curl', stop, predict]);
   expect(menuOf('[data-endpoint="alone"]')[0]).toBe('Promote… ✗');
-  expect(menuOf('[data-endpoint="off"]')).toEqual(['Promote… ✗', 'Roll back…', 'Unpublish…', 'Copy curl ✗', predict]);
+  const start = 'Start the local server';
+  expect(menuOf('[data-endpoint="off"]')).toEqual(['Promote… ✗', ...moves, 'Copy curl ✗', start, predict]);
   for (const name of ['*', 'foreign']) {
     expect(menuOf(`[data-endpoint="${name}"]`).every(label => label.endsWith('✗'))).toBe(true);
   }
@@ -192,7 +197,6 @@ it('never offers to delete what serves, and says where it does', async () => {
   expect(menuOf('.new')).toContain('Delete version…');
   expect(menuOf('.new')).toContain('Delete model… (published on local) ✗');
   expect(menuOf('b').some(label => label.startsWith('Delete version'))).toBe(false);
-  expect(menuOf('b')).not.toContain('Open in MLflow');
 });
 
 it('asks before it moves traffic, shows progress and what came of it', async () => {
@@ -200,7 +204,7 @@ it('asks before it moves traffic, shows progress and what came of it', async () 
   await looked();
   const done = commands.execute('maas:promote', { target: 'local', name: 'digits' });
   await shown();
-  expect(dialog().textContent).toContain('All traffic of digits on local goes to its canary');
+  expect(dialog().textContent).toContain('All traffic of digits on local goes to version 4.');
   type('reason', 'better');
   accept().click();
   await done;
@@ -208,6 +212,31 @@ it('asks before it moves traffic, shows progress and what came of it', async () 
     { method: 'POST', path: 'endpoints/local/digits/promote', confirm: null, body: { reason: 'better' } }
   ]);
   expect(notes()).toEqual(['success: Done.']);
+});
+
+it('stops a run from its row and from the palette, and offers it for nothing else', async () => {
+  runs = [run({ run_id: 'abc', name: 'digits' }), run({ run_id: 'def', name: 'wines', status: 'finished' })];
+  activated();
+  drawn('<ul><li data-run="abc"><b>digits</b></li><li data-run="def"><i>wines</i></li></ul>');
+  await looked();
+  expect(menuOf('i')).toContain('Stop run ✗');
+  expect(menuOf('b')).toContain('Stop run');
+  await commands.execute('maas:stop-run', { row: true });
+  expect(asked).toEqual([{ method: 'POST', path: 'runs/abc/stop', confirm: null, body: null }]);
+  expect(notes()).toEqual(['success: digits was asked to stop.']);
+
+  const done = commands.execute('maas:stop-run');
+  await shown();
+  expect([...dialog().querySelectorAll('option')].map(each => each.value)).toEqual(['digits (run abc)']);
+  accept().click();
+  await done;
+  expect(asked).toHaveLength(2);
+  runs = [];
+  const watching = maas.model.watch();
+  await vi.waitFor(() => expect(maas.model.state.runs).toEqual([]));
+  watching.dispose();
+  await commands.execute('maas:stop-run');
+  expect(notes()).toContain('error: Nothing is training now.');
 });
 
 it('does nothing where the dialog is left', async () => {
@@ -234,7 +263,7 @@ it('shows an error in its own words with the next step, the whole of a long one 
   const [whole] = note.options.actions ?? [];
   whole.callback(new MouseEvent('click'));
   await shown();
-  expect(dialog().textContent).toContain(`${words} Publish another.`);
+  expect(dialog().textContent).toContain(`${words}. Publish another.`);
   accept().click();
 });
 
@@ -360,15 +389,48 @@ it('copies a reference, and the line for a shell that the server makes', async (
 });
 
 it("opens MLflow's page of a version where the registry is a server", async () => {
-  answers['GET targets'] = () => json({ targets: ['local'], default: 'local', mlflow_url: 'https://mlflow.example' });
+  answers['GET targets'] = () => json({ targets: ['local'], default: 'local', mlflow_url: 'https://mlflow.example', mlflow_command: null });
   const open = vi.spyOn(window, 'open').mockReturnValue(null);
   activated();
   drawn(MODEL);
   await looked();
-  await vi.waitFor(() => expect(commands.isVisible('maas:open-mlflow')).toBe(true));
   openOn('.old');
   await commands.execute('maas:open-mlflow', { row: true });
   expect(open.mock.calls[0][0]).toBe('https://mlflow.example/#/models/digits/versions/3');
+});
+
+it('says what shows the pages of a registry that is a file, to be copied', async () => {
+  const copied = vi.spyOn(Clipboard, 'copyToSystem').mockReturnValue();
+  activated();
+  await looked();
+  const done = commands.execute('maas:open-mlflow');
+  await shown();
+  expect(dialog().textContent).toContain('Typed into a terminal, this shows its pages: mlflow ui');
+  accept().click();
+  await done;
+  expect(copied.mock.calls).toEqual([['mlflow ui']]);
+});
+
+it('starts and stops the local server, once it was said what stops', async () => {
+  rows = [endpoint(), endpoint({ name: 'wines', state: 'stopped' }), endpoint({ name: 'far', target: 'gpu' })];
+  activated();
+  drawn(
+    '<p data-endpoint="digits" data-target="local"><b>digits</b></p>' +
+      '<p data-endpoint="wines" data-target="local"><i>wines</i></p>' +
+      '<p data-endpoint="far" data-target="gpu"><u>far</u></p>'
+  );
+  await looked();
+  const [start, stop] = ['Start the local server', 'Stop the local server…'];
+  const offered = (row: string): string[] => menuOf(row).filter(label => label.includes('local server'));
+  expect([offered('b'), offered('i'), offered('u')]).toEqual([[stop], [start], []]);
+  const done = commands.execute('maas:stop-server');
+  await shown();
+  expect(dialog().textContent).toContain('1 endpoint answers no more: digits.');
+  accept().click();
+  await done;
+  await commands.execute('maas:start-server');
+  expect(asked.map(each => each.path)).toEqual(['targets/local/stop', 'targets/local/start']);
+  expect(notes()).toEqual(['success: Done.', 'success: Done.']);
 });
 
 /** As much of a notebook as is used. */

@@ -110,7 +110,7 @@ describe('alerts in the dashboard', () => {
 
   it('can be added from here', async () => {
     await shown({ alerts: [] });
-    expect(texts('.maas-alert-log p')).toEqual(['None watches it.']);
+    expect(texts('.maas-alert-log p')).toEqual(['No alert watches this endpoint.']);
     act(() => all('[data-tool="add-alert"]')[0].click());
     expect(execute).toHaveBeenCalledExactlyOnceWith('maas:add-alert', { target: 'local', name: 'digits' });
   });

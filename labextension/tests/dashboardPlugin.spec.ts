@@ -76,7 +76,7 @@ function started(...endpoints: ReturnType<typeof endpoint>[]): { contextMenu: Co
   return { contextMenu, asked };
 }
 
-const run = async (args: Record<string, string | boolean> = {}): Promise<void> =>
+const run = async (args: Record<string, string | boolean | number> = {}): Promise<void> =>
   act(() => commands.execute(OPEN_DASHBOARD, args));
 
 const shown = (): DashboardWidget[] => [...main.widgets] as DashboardWidget[];
@@ -188,8 +188,25 @@ describe('a reload', () => {
     const [widget] = shown();
     expect(tracker.size).toBe(1);
     expect(options.command).toBe(OPEN_DASHBOARD);
-    expect(options.args(widget)).toEqual({ target: 'local', name: 'digits' });
+    expect(options.args(widget)).toEqual({ target: 'local', name: 'digits', range: 300 });
     expect(options.name(widget)).toBe('local/digits');
+  });
+
+  it('brings back the range that was chosen, where there is still such a one', async () => {
+    started(endpoint());
+    await run({ target: 'local', name: 'digits' });
+    const { tracker, options } = restored;
+    const saved = vi.spyOn(tracker, 'save');
+    const [widget] = shown();
+    act(() => widget.model.setRange(3600));
+    expect(saved).toHaveBeenCalledWith(widget);
+    const kept = options.args(widget) as { target: string; name: string; range: number };
+    act(() => widget.dispose());
+    await run(kept);
+    expect(shown().map(each => each.model.range)).toEqual([3600]);
+    act(() => shown()[0].dispose());
+    await run({ ...kept, range: 86_400 });
+    expect(shown().map(each => each.model.range)).toEqual([300]);
   });
 });
 

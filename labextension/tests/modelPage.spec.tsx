@@ -323,7 +323,7 @@ describe('versions side by side', () => {
     started();
     await opened({ model: 'digits' });
     expect(find('[aria-label="Do not show digits/3"]')).toBeNull();
-    const select = find('.maas-add-version') as HTMLSelectElement;
+    const select = find('.maas-add-version select') as HTMLSelectElement;
     expect([...select.options].map(option => option.value)).toEqual(['', '2', '1']);
     act(() => {
       select.value = '1';

@@ -210,10 +210,19 @@ describe('endpoints', () => {
   });
 
   it('draws the requests of the last five minutes as a line', async () => {
-    const samples = [0, 150, 300].map((time, index) => sample(time, { requests_per_second: index * 10 }));
+    const times = [0, 30, 60, 90, 120, 150, 180, 210, 240, 270, 300];
+    const samples = times.map(time => sample(time, { requests_per_second: time }));
     await drawn({ ...LIVE, endpoints: [watched({ samples })] });
-    expect(one('.maas-sparkline-line').getAttribute('points')).toBe('0,23 50,12 100,1');
+    const points = one('.maas-sparkline-line').getAttribute('points')?.split(' ') ?? [];
+    expect([points[0], points[5], points[10]]).toEqual(['0,23', '50,12', '100,1']);
     expect(one('.maas-sparkline title').textContent).toBe('Requests per second over five minutes, now 12');
+  });
+
+  it('leaves a gap in the line where nobody looked', async () => {
+    const samples = [100, 102, 104, 298, 300].map(time => sample(time, { requests_per_second: 0 }));
+    await drawn({ ...LIVE, endpoints: [watched({ samples })] });
+    const lines = all('.maas-sparkline-line').map(line => line.getAttribute('points'));
+    expect(lines).toEqual(['33.33,23 34,23 34.67,23', '99.33,23 100,23']);
   });
 
   it.each([
@@ -276,6 +285,11 @@ describe('runs', () => {
     expect(all('[role="progressbar"], .maas-stop')).toHaveLength(0);
   });
 
+  it('says of one that did all its epochs how many they were', async () => {
+    await drawn({ ...LIVE, runs: [run({ status: 'finished', epoch: 20 })] });
+    expect(one('.maas-run .maas-details').textContent).toBe('20 epochs · abc123');
+  });
+
   it('asks one to stop, once', async () => {
     onStop.mockReturnValue(Promise.resolve());
     await drawn({ ...LIVE, runs: [run()] });
@@ -309,7 +323,7 @@ describe('models', () => {
   it('has the newest version, aliases and the change of the metric in a row', async () => {
     await drawn(LIVE);
     const button = one('[data-model="digits"] > button');
-    expect(button.textContent).toBe('digitschampion2m ago2 versionsclassification · int8accuracy 0.9822 -0.0042');
+    expect(button.textContent).toBe('digitschampion2m ago2 versions · classification · int8accuracy 0.9822 -0.0042');
     expect(one('[data-alias="champion"]').title).toBe('champion is version 3');
     expect(one('.maas-change').title).toBe('Against digits/2');
   });
@@ -323,7 +337,9 @@ describe('models', () => {
     expect(all('.maas-version')).toHaveLength(2);
     const row = one('.maas-version[data-version="3"]');
     expect(row.querySelector('[data-alias="champion"]')).not.toBeNull();
-    expect(row.querySelector('.maas-details')?.textContent).toBe('classification · int8 · 12.3 kB · from digits/2');
+    expect(row.querySelector('.maas-details')?.textContent).toBe('int8 · 12.3 kB · classification');
+    expect(row.querySelector('.maas-parent')?.textContent).toBe('from v2');
+    expect(row.querySelector('.maas-parent')?.getAttribute('title')).toBe('Made from digits/2');
     expect(row.querySelector('.maas-metric')?.textContent).toBe('accuracy 0.9822 -0.0042');
     expect(row.querySelector('time')?.textContent).toBe('2m ago');
     await act(() => Promise.resolve(button.click()));

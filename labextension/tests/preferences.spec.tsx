@@ -135,7 +135,7 @@ describe('a setting', () => {
 
   it('hides and shows columns of models', async () => {
     await started();
-    expect(words('.maas-under .maas-details')).toEqual(['classification · int8']);
+    expect(words('.maas-under .maas-details')).toEqual(['2 versions · classification · int8']);
     const none = Object.fromEntries(Object.keys(USUAL.models).map(name => [name, false]));
     await set({ models: { ...none, size: true } });
     expect(words('.maas-model-row')).toEqual(['digits12.3 kB']);

@@ -13,6 +13,7 @@ from maas_jupyter.api.evaluation import compare, evaluate
 from maas_jupyter.api.explanation import explain
 from maas_jupyter.api.export import export
 from maas_jupyter.api.optimization import optimize, quantize
+from maas_jupyter.api.picking import pick
 from maas_jupyter.api.playing import play
 from maas_jupyter.api.registry import alias, models, register
 from maas_jupyter.api.runs import attach, interrupt, runs
@@ -45,6 +46,7 @@ VERBS = (
     prune,
     distil,
     optimize,
+    pick,
     register,
     alias,
     models,

@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from maas_jupyter import plugins
+from maas_jupyter.api.picking import registering
 from maas_jupyter.api.progress import progress
 from maas_jupyter.api.subjects import is_run
-from maas_jupyter.arguments import line_of
+from maas_jupyter.arguments import line_of, several
 from maas_jupyter.errors import Conflict, Unavailable, UsageError
 
 if TYPE_CHECKING:
@@ -80,18 +81,17 @@ class Asked:
 
         if not isfinite(max_drop):
             raise UsageError(f"--max-drop is {max_drop}.", hint="Give what may be lost, such as --max-drop 0.01.")
-        words = (target,) if isinstance(target, str) else tuple(target)
+        words = several(target)
         # What looks like a bound is one, or a mistake in one: no column that nobody has.
         columns = [word for word in words if not re.search("[<>=≤≥]", word)]
         if len(columns) > 1:
             raise UsageError(f"There are two target columns, {columns[0]} and {columns[1]}.", hint="Name one.")
         column = columns[0] if columns else None
-        gates = (require,) if isinstance(require, str) else require
         return cls(
             as_source(data, target=column, text=text, name="data"),
             None if calibrate is None else as_source(calibrate, target=column, text=text, name="calibrate"),
             [parse_goal(word) for word in words if word not in columns],
-            [parse_gate(gate) for gate in gates],
+            [parse_gate(gate) for gate in several(require)],
             max_drop,
             budget,
             source,
@@ -130,7 +130,7 @@ def compared(
         If the model's task has no metric, or the data does not fit it.
     """
     from maas_jupyter.evaluation.predict import main_output
-    from maas_jupyter.optimization import Original, Search, limits_of
+    from maas_jupyter.optimization import KeptCandidates, Original, Search, limits_of
     from maas_jupyter.serving.options import cores
 
     trained = _trained(model)
@@ -151,7 +151,16 @@ def compared(
         notes = [*comparison.notes, *([note] if note and taken & calibrated else [])]
         comparison = replace(comparison, notes=notes, command=_command(verb, model, version, asked.source))
         step("keeping the comparison")
-        return _kept(verb, comparison, winner, version, registry, Path(scratch), step)
+        comparison = _kept(verb, comparison, winner, version, registry, Path(scratch), step)
+        bundles = (
+            search.bundles
+            if winner is None or comparison.winner is None
+            else {
+                **search.bundles,
+                comparison.winner.method: winner,
+            }
+        )
+        return replace(comparison, kept=KeptCandidates(bundles, registering(comparison, version, registry)))
 
 
 def _command(verb: str, model: Any, version: ModelVersion, source: str | None) -> str:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from maas_jupyter.api.candidates import Asked, compared
 from maas_jupyter.api.options import documented
 from maas_jupyter.api.subjects import is_run, open_registry, to_version
-from maas_jupyter.arguments import DataArgument, Kind, NameOrObject, ReferenceArgument
+from maas_jupyter.arguments import DataArgument, Kind, NameOrObject, ReferenceArgument, several
 from maas_jupyter.errors import UsageError, nearest
 
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ def prune(
     from maas_jupyter.optimization.prune import MagnitudePruning, StructuredPruning
 
     asked = Asked.read(data, target, text, None, max_drop, require, source)
-    shares = [float(share) for share in (amount if isinstance(amount, tuple | list) else (amount,))]
+    shares = [float(share) for share in several(amount)]
     given = {"steps": steps, "lr": lr, "seed": seed, "epochs": epochs, "scope": scope}
     training: dict[str, Any] = {option: value for option, value in given.items() if value is not None}
     made: list[Optimizer]

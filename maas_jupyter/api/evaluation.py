@@ -5,23 +5,22 @@ from __future__ import annotations
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from maas_jupyter import plugins
+from maas_jupyter.api.answers import Answered, LazyRegistry, answer, names_of, run_of, seen_in_training
 from maas_jupyter.api.progress import progress
-from maas_jupyter.api.subjects import is_endpoint, is_module, is_run, open_registry, to_module, to_version
-from maas_jupyter.arguments import DataArgument, Kind, ModelArgument, ReferenceArgument
-from maas_jupyter.errors import Conflict, GateError, InvalidInput, NotFound, UsageError
+from maas_jupyter.api.subjects import is_run, open_registry, to_version
+from maas_jupyter.arguments import DataArgument, Kind, ModelArgument, ReferenceArgument, several
+from maas_jupyter.errors import GateError, InvalidInput, NotFound, UsageError
 
 if TYPE_CHECKING:
     from maas_jupyter.data import Source
-    from maas_jupyter.evaluation import Evaluation, PairedComparison, Predictions, Verdict
+    from maas_jupyter.evaluation import Evaluation, PairedComparison, Verdict
     from maas_jupyter.evaluation.gates import Gate
-    from maas_jupyter.evaluation.report import ModuleDifference
     from maas_jupyter.registry import ModelVersion, Registry
-    from maas_jupyter.targets import Endpoint
     from maas_jupyter.training import Run
 
 
@@ -84,9 +83,9 @@ def evaluate(
     from maas_jupyter.evaluation import Evaluation, judge, parse_gate
     from maas_jupyter.evaluation.slices import slice_table, slice_values, sliceable
 
-    gates = [parse_gate(text) for text in require]
+    gates = [parse_gate(text) for text in several(require)]
     if is_run(model) and model.language is not None:
-        for option, asked in (("slice", slice), ("no_worse_than", no_worse_than), ("target", target)):
+        for option, asked in (("slice", several(slice)), ("no_worse_than", no_worse_than), ("target", target)):
             if asked:
                 raise UsageError(
                     f"--{option.replace('_', '-')} is not for a language model.",
@@ -94,16 +93,16 @@ def evaluate(
                 )
         return _evaluate_language(model, data, text, gates, report_only=report_only, seed=seed)
     rows = as_source(data, target=target, text=text, name="data")
-    registry = _Lazy()
+    registry = LazyRegistry()
     with progress("evaluate") as step:
-        answered = _answer(model, rows, registry, step)
+        answered = answer(model, rows, registry, step)
         step("measuring")
         evaluation = Evaluation.of(answered.predictions, subject=answered.subject, seed=seed)
-        notes = [*evaluation.notes, *_seen_in_training(_run_of(model, answered, registry), rows)]
+        notes = [*evaluation.notes, *seen_in_training(run_of(model, answered, registry), rows)]
         evaluation = replace(evaluation, module_difference=answered.difference, notes=notes)
-        if slice:
+        if parts := several(slice):
             table = sliceable(data, rows)
-            for by in slice if isinstance(slice, tuple | list) else (slice,):
+            for by in parts:
                 column, values = slice_values(by, table, len(answered.predictions))
                 evaluation.slices.append(slice_table(answered.predictions, column, values, seed=seed))
         rival = None
@@ -189,11 +188,11 @@ def compare(
     from maas_jupyter.evaluation import compare as compare_predictions
 
     rows = as_source(data, target=target, text=text, name="data")
-    registry = _Lazy()
+    registry = LazyRegistry()
     with progress("compare") as step:
-        answers = [_answer(each, rows, registry, step) for each in (model, other, *more)]
+        answers = [answer(each, rows, registry, step) for each in (model, other, *more)]
         step("measuring")
-        named = [(name, each.predictions) for name, each in zip(_names(answers), answers, strict=True)]
+        named = [(name, each.predictions) for name, each in zip(names_of(answers), answers, strict=True)]
         comparison = compare_predictions(named, metric=metric, seed=seed)
         if registry.opened:
             step("keeping the comparison")
@@ -201,145 +200,11 @@ def compare(
     return comparison
 
 
-# -- what a model says ------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class _Answered:
-    """A model's predictions, and what it is: the run and the version where it has them.
-
-    ``name`` is the model's, where it has one; ``subject`` says more.
-    """
-
-    subject: str
-    name: str
-    predictions: Predictions
-    run_id: str | None = None
-    version: ModelVersion | None = None
-    difference: ModuleDifference | None = None
-
-
-class _Lazy:
-    """The registry, opened when it is first needed: a mere module is evaluated without one."""
-
-    def __init__(self) -> None:
-        self._registry: Registry | None = None
-
-    @property
-    def opened(self) -> bool:
-        return self._registry is not None
-
-    def __call__(self) -> Registry:
-        self._registry = self._registry or open_registry()
-        return self._registry
-
-
-def _answer(model: Any, rows: Source, registry: _Lazy, step: Callable[[str], None]) -> _Answered:
-    from maas_jupyter.evaluation import difference
-    from maas_jupyter.evaluation.predict import predict_bundle
-
-    if is_run(model) and model.language is not None:
-        raise UsageError(
-            f"'{model.name}' is a language model, and those are not compared on rows.",
-            hint="Evaluate each on the same texts, and compare their intervals: %maas evaluate RUN --data TEXTS",
-        )
-    if is_module(model) or (is_run(model) and model.version is None):
-        subject = model.name if is_run(model) else type(model).__name__
-        if is_run(model) and model.status == "training":
-            raise Conflict(f"The run '{model.name}' is still training.", hint="Wait for it: run.wait()")
-        step(f"running {subject}")
-        run_id = model.run_id if is_run(model) else None
-        return _Answered(subject, subject, _module_answers(model, rows, subject), run_id)
-    if is_endpoint(model):
-        step(f"asking {model.name} on {model.target}")
-        return _Answered(f"{model.name} on {model.target}", model.name, _endpoint_answers(model, rows, registry()))
-    version = to_version(model, registry())
-    step(f"fetching {version.reference}")
-    bundle = registry().fetch(version)
-    step(f"running {version.reference}")
-    served = predict_bundle(bundle, rows, subject=version.reference)
-    apart = None
-    if is_run(model):
-        step("running its torch module")
-        apart = difference(served, _module_answers(model, rows, model.name))
-    return _Answered(version.reference, version.name, served, version.run_id, version, apart)
-
-
-def _endpoint_answers(endpoint: Endpoint, rows: Source, registry: Registry) -> Predictions:
-    """Ask an endpoint, as its clients do; what its classes are called is told by the registered version."""
-    from maas_jupyter.evaluation.predict import main_output, predict_served
-
-    serving = next((row.version for row in endpoint.traffic if row.weight), None)
-    manifest = registry.fetch(registry.resolve(f"{endpoint.name}/{serving}" if serving else endpoint.name)).manifest
-    output = main_output(manifest)
-    return predict_served(
-        lambda inputs: endpoint.predict(inputs).outputs[output], manifest, rows, subject=endpoint.name
-    )
-
-
-def _module_answers(model: Any, rows: Source, subject: str) -> Predictions:
-    """Run a module on tensors, or a run's on what it was trained with: raw rows are prepared as the training's were."""
-    from maas_jupyter.evaluation.predict import label_texts, predict_module, required_tensors
-
-    prepared = model.prepared if is_run(model) else None
-    if prepared is None:
-        return predict_module(to_module(model), required_tensors(rows), subject=subject)
-    held = prepared.like(rows)
-    return predict_module(to_module(model), held.data, subject=subject, labels=label_texts(held.labels))
-
-
-def _run_of(model: Any, answered: _Answered, registry: _Lazy) -> Run | None:
-    """Return the run of this kernel that a model was trained in, or the version that it was made from."""
-    from maas_jupyter.training.run import known_run
-
-    if is_run(model):
-        found: Run = model
-        return found
-    version, run = answered.version, known_run(answered.run_id)
-    while run is None and version is not None and version.parent:
-        try:
-            version = registry().resolve(version.parent)
-        except NotFound:
-            # It was deleted since.
-            return None
-        run = known_run(version.run_id)
-    return run
-
-
-def _seen_in_training(run: Run | None, rows: Source) -> list[str]:
-    """Say how many of the rows a run was trained on, and what in them no training row has."""
-    from maas_jupyter.data import TablePreprocessing, shared_rows
-
-    if run is None or run.prepared is None:
-        return []
-    preprocessing = run.prepared.preprocessing
-    notes = preprocessing.unknown_values(rows) if isinstance(preprocessing, TablePreprocessing) else []
-    shared = shared_rows(preprocessing.source(rows), run.prepared.source)
-    if shared:
-        notes.append(
-            f"{shared:,} of the {rows.rows:,} rows are training rows of run {run.run_id[:8]}: what is measured on them "
-            "says nothing about new rows"
-        )
-    return notes
-
-
-def _names(answers: list[_Answered]) -> list[str]:
-    """Return names that differ: two modules of one class are told apart by a number."""
-    names: list[str] = []
-    for answered in answers:
-        count = 2
-        name = answered.subject
-        while name in names:
-            name, count = f"{answered.subject} ({count})", count + 1
-        names.append(name)
-    return names
-
-
 # -- gates ------------------------------------------------------------------------------------------------------------
 
 
 def _against(
-    reference: Any, answered: _Answered, rows: Source, registry: _Lazy, step: Callable[[str], None], seed: int
+    reference: Any, answered: Answered, rows: Source, registry: LazyRegistry, step: Callable[[str], None], seed: int
 ) -> PairedComparison:
     """Compare the evaluated model with the version that it must not be worse than."""
     from maas_jupyter.evaluation import compare as compare_predictions
@@ -348,11 +213,11 @@ def _against(
     if answered.version is not None and rival.digest == answered.version.digest:
         # A model is compared with itself: the same numbers, and no difference.
         return compare_predictions([(rival.reference, answered.predictions), (answered.subject, answered.predictions)])
-    base = _answer(rival, rows, registry, step)
+    base = answer(rival, rows, registry, step)
     return compare_predictions([(base.subject, base.predictions), (answered.subject, answered.predictions)], seed=seed)
 
 
-def _rival(reference: Any, answered: _Answered, registry: Registry) -> ModelVersion:
+def _rival(reference: Any, answered: Answered, registry: Registry) -> ModelVersion:
     """Resolve a reference; a mere word is first an alias of the evaluated model."""
     if not isinstance(reference, str) or any(mark in reference for mark in "/@:"):
         return to_version(reference, registry)

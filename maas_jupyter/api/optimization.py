@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from maas_jupyter.api.candidates import Asked, compared
 from maas_jupyter.api.options import documented
 from maas_jupyter.api.subjects import open_registry, to_version
-from maas_jupyter.arguments import DataArgument, Kind, ReferenceArgument
+from maas_jupyter.arguments import DataArgument, Kind, ReferenceArgument, several
 from maas_jupyter.errors import InvalidInput, UsageError
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ def quantize(
         version,
         registry,
         asked,
-        lambda: find_optimizers({"quantize"}, _chosen(method)),
+        lambda: find_optimizers({"quantize"}, several(method)),
         named=bool(method),
     )
 
@@ -139,11 +139,7 @@ def optimize(
         version,
         registry,
         asked,
-        lambda: find_optimizers(families, _chosen(method)),
+        lambda: find_optimizers(families, several(method)),
         combine=True,
         named=bool(method),
     )
-
-
-def _chosen(method: Any) -> list[Any]:
-    return list(method) if isinstance(method, tuple | list) else [method]

@@ -8,11 +8,15 @@ from typing import TYPE_CHECKING, Any
 from maas_jupyter import plugins
 from maas_jupyter.api.subjects import open_registry, to_endpoint
 from maas_jupyter.arguments import EndpointArgument
+from maas_jupyter.bundle import MODEL_FILE, Bundle
+from maas_jupyter.categories import known_categories
 from maas_jupyter.errors import MaasError
 
 if TYPE_CHECKING:
-    from maas_jupyter.bundle import Bundle
     from maas_jupyter.targets import Endpoint
+
+#: More values are no choice that a person makes.
+_MOST_CHOICES = 200
 
 
 @dataclass(frozen=True)
@@ -82,10 +86,17 @@ def known_of(endpoint: Endpoint) -> Known:
     columns = [spec.name for spec in manifest.signature.inputs if spec.datatype == "BYTES"]
     choices = {}
     if columns and not manifest.preprocessing:
-        from maas_jupyter.packaging.categories import categories_of
-
-        choices = categories_of(bundle, columns)
+        choices = _choices(bundle, columns)
     return Known([str(label) for label in manifest.labels or []], choices, images)
+
+
+def _choices(bundle: Bundle, columns: list[str]) -> dict[str, list[str]]:
+    """Return the values that a person chooses from, by column; none where there are none, or very many."""
+    if MODEL_FILE not in bundle.manifest.files:
+        return {}
+    known = known_categories(bundle.folder / MODEL_FILE, columns)
+    choices = {name: sorted(filter(None, values)) for name, values in known.items()}
+    return {name: values for name, values in choices.items() if 0 < len(values) <= _MOST_CHOICES}
 
 
 def _bundle(endpoint: Endpoint) -> Bundle | None:

@@ -11,6 +11,7 @@ import torch
 from msgspec import Struct, field
 from torch import Tensor
 
+from maas_jupyter.categories import unknown_words
 from maas_jupyter.data.batches import Data, TensorData
 from maas_jupyter.data.distinct import distinct
 from maas_jupyter.data.source import Kind, Source, TableSource
@@ -136,16 +137,9 @@ class TablePreprocessing(Struct, frozen=True, kw_only=True, tag="table"):
         said = []
         for column in self.categories:
             places, found = distinct(columns[column.name])
-            strange = [index for index, value in enumerate(found) if value not in column.indices]
-            if strange:
-                values = ", ".join("no value" if found[index] == "" else f"'{found[index]}'" for index in strange[:3])
-                more = f" and {len(strange) - 3:,} more" if len(strange) > 3 else ""
-                rows = int(np.isin(places, strange).sum())
-                said.append(
-                    f"'{column.name}' has {values}{more} in {rows:,} of the {len(places):,} rows, which no training "
-                    "row has: they count as none of the known ones"
-                )
-        return said
+            counts = dict(zip(found, np.bincount(places[places >= 0], minlength=len(found)).tolist(), strict=True))
+            said.append(unknown_words(column.name, counts, column.indices))
+        return list(filter(None, said))
 
     def data(self, source: Source, targets: Tensor | None) -> Data:
         """Return the rows with their encoded targets."""

@@ -217,7 +217,7 @@ def fit_text(
     if tokenizer is None:
         raise InvalidInput(
             f"'{source.name}' holds texts, and there is no tokenizer to make tokens of them.",
-            hint="Pass tokenizer=, the one that the model was made for, or keep it as model.tokenizer.",
+            hint="Name the one that the model was made for, --tokenizer TOKENIZER, or keep it as model.tokenizer.",
         )
     definition = tokenizer_definition(tokenizer)
     arguments: dict[str, Part] = {"input_ids": "ids", "attention_mask": "mask"}

@@ -84,7 +84,7 @@ def predict_served(run: Run, manifest: Manifest, rows: Data | Source, *, subject
     task: EvaluatedTask = "regression" if manifest.task == "regression" else "classification"
     data = rows if isinstance(rows, Data) else as_tensors(rows)
     if data is not None:
-        truth, output = _walk(lambda batch: run(_inputs(manifest.signature, batch)), data.batches(_BATCH), task)
+        truth, output = _walk(lambda batch: run(_taken(manifest.signature, batch, subject)), data.batches(_BATCH), task)
     else:
         assert isinstance(rows, Source)
         output = answers(run, rows, manifest.signature)
@@ -195,6 +195,19 @@ def bundle_inputs(bundle: Bundle, batch: Batch) -> dict[str, np.ndarray]:
         If a dtype, a shape or the number of inputs does not fit.
     """
     return _inputs(bundle.manifest.signature, batch)
+
+
+def _taken(signature: Signature, batch: Batch, subject: str) -> dict[str, np.ndarray]:
+    """Return a batch's arrays by name; an error is about one row, for batches are nothing that the user made."""
+    try:
+        return _inputs(signature, batch)
+    except InvalidInput:
+        try:
+            _inputs(signature, Batch(tuple(tensor[:1] for tensor in batch.inputs), None))
+        except InvalidInput as error:
+            message = f"{subject} does not take these rows, here the first one: {error.message}"
+            raise InvalidInput(message, hint=error.hint) from error
+        raise
 
 
 def _inputs(signature: Signature, batch: Batch) -> dict[str, np.ndarray]:

@@ -135,6 +135,10 @@ class EndpointCounts(dict[str, VersionCounts]):
         """Return the counters of one version, which may have had no request yet."""
         return self.get(version) or VersionCounts()
 
+    def grown_from(self, earlier: EndpointCounts) -> bool:
+        """Say whether nothing became smaller in a version that is there still."""
+        return all(counts.grown_from(earlier.of(version)) for version, counts in self.items())
+
     def since(self, earlier: EndpointCounts) -> EndpointCounts:
         """Return what was counted after ``earlier``.
 
@@ -172,7 +176,8 @@ def histogram_quantile(q: float, buckets: Mapping[float, int]) -> float | None:
         raise ValueError(f"A quantile is between 0 and 1, not {q}.")
     ordered = [(0.0, 0), *sorted(buckets.items())]
     total = ordered[-1][1]
-    if not total:
+    # A server that counts below zero has counted nothing that can be told.
+    if total <= 0:
         return None
     rank = q * total
     for (lower, below), (upper, count) in pairwise(ordered):

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import threading
 from collections.abc import Callable
-from concurrent.futures import Future
 from time import monotonic
 from typing import Generic, TypeVar
 
 from maas_jupyter.errors import MaasError
+from maas_jupyter.monitoring.background import in_thread
 
 T = TypeVar("T")
 
 _log = logging.getLogger(__name__)
+
+#: Seconds that a request waits at most for a look at what was slower than this the last time.
+_BRIEF = 0.25
 
 
 class Feed(Generic[T]):
@@ -31,7 +33,8 @@ class Feed(Generic[T]):
     interval : float
         Seconds from the start of one look to the earliest start of the next.
     patience : float
-        Seconds that a request waits for a look. One that takes longer goes on, for later requests.
+        Seconds that a request waits for a look. One that takes longer goes on, for later requests; and what was slow
+        the last time is waited for only briefly, so that it makes one request late and not every one.
     rest : float
         A look comes at the earliest so many times as long after the start of the one before as the last two took at
         least: for what costs processor time, and not only waiting. One that is slow by itself imported something.
@@ -70,36 +73,39 @@ class Feed(Generic[T]):
         """Start a look if the last one is old enough, and wait for the one under way until patience ends."""
         if monotonic() >= self._earliest:
             self._start()
-        await self._wait()
+        await self._wait(self._patience if self._took < _BRIEF else min(_BRIEF, self._patience))
 
     async def look_anew(self) -> None:
         """Wait for a look that starts now, or for the one under way, until patience ends."""
         self._start()
-        await self._wait()
+        await self._wait(self._patience)
 
     def _start(self) -> None:
         if self._pending is None:
             self._started = monotonic()
             self._earliest = self._started + self._interval
-            self._pending = _in_thread(self._look)
+            self._pending = in_thread(self._look)
             self._pending.add_done_callback(self._done)
 
-    async def _wait(self) -> None:
+    async def _wait(self, seconds: float) -> None:
         if self._pending is not None:
             # wait, unlike wait_for, neither cancels the look nor raises what it raised.
-            left = self._started + self._patience - monotonic()
+            left = self._started + seconds - monotonic()
             await asyncio.wait([self._pending], timeout=max(0.0, left))
 
     def _done(self, look: asyncio.Future[T]) -> None:
         self._pending = None
+        took, before = monotonic() - self._started, self._took
+        self._took = took
         error = look.exception()
         if error is None:
-            self._error = ""
-            took = monotonic() - self._started
-            self._earliest = max(self._earliest, self._started + self._rest * min(took, self._took))
-            self._took = took
-            self._take(look.result())
-            return
+            self._earliest = max(self._earliest, self._started + self._rest * min(took, before))
+            try:
+                self._take(look.result())
+                self._error = ""
+                return
+            except Exception as odd:  # noqa: BLE001 (what was seen makes no sense, and that is said)
+                error = odd
         words = in_words(error) if isinstance(error, MaasError) else f"{self._what} could not be looked at: {error!r}"
         if words != self._error:
             _log.warning(words, exc_info=None if isinstance(error, MaasError) else error)
@@ -109,17 +115,3 @@ class Feed(Generic[T]):
 def in_words(error: MaasError) -> str:
     """Return an error's message and hint as one line."""
     return " ".join(str(error).split())
-
-
-def _in_thread(work: Callable[[], T]) -> asyncio.Future[T]:
-    """Run ``work`` in a daemon thread: a pool's thread that hangs would keep the whole server from ending."""
-    outcome: Future[T] = Future()
-
-    def run() -> None:
-        try:
-            outcome.set_result(work())
-        except BaseException as error:  # noqa: BLE001 (raised again where the future is read)
-            outcome.set_exception(error)
-
-    threading.Thread(target=run, name="maas-feed", daemon=True).start()
-    return asyncio.wrap_future(outcome)

@@ -116,6 +116,9 @@ class History:
             return None
         before, series.newest = series.newest, reading
         if reading.time <= before.time:
+            # Samples of a time that is still to come would stand before those that are taken now.
+            while reading.time < before.time and series.samples and series.samples[-1][1].time > reading.time:
+                series.samples.pop()
             return None
         self.newest_id += 1
         sample = reading.sample_since(before)

@@ -323,7 +323,7 @@ def _json(answer: Answer) -> Any:
 def _series(data: Any, values: str, url: str) -> list[_Series]:
     try:
         return [
-            (dict(each["metric"]), [(float(time), str(value)) for time, value in each[values]])
+            (dict(each["metric"]), [(float(time), str(float(value))) for time, value in each[values]])
             for each in data["result"]
         ]
     except (TypeError, KeyError, ValueError) as error:

@@ -69,11 +69,11 @@ def parse(text: str) -> Scrape:
             continue
         versions = models.setdefault(labels["model"], EndpointCounts())
         if name == DEPARTED:
-            versions.departed[labels["code"]] += int(value)
+            versions.departed[_code(labels)] += int(value)
             continue
         counts = versions.setdefault(labels["version"], VersionCounts())
         if name == REQUESTS:
-            counts.by_code[labels["code"]] += int(value)
+            counts.by_code[_code(labels)] += int(value)
         elif name == SHADOW:
             counts.shadow[labels["outcome"]] += int(value)
         elif name == QUEUE:
@@ -95,6 +95,13 @@ def parse(text: str) -> Scrape:
         cpu_seconds=sum(seconds) if seconds else None,
         started=min(started) if started else None,
     )
+
+
+def _code(labels: dict[str, str]) -> str:
+    code = labels["code"]
+    if not (code.isascii() and code.isdigit()):
+        raise ValueError(f"'{code[:16]}' is no HTTP status code")
+    return code
 
 
 def series(text: str, wanted: tuple[str, ...]) -> Iterator[tuple[str, dict[str, str], float]]:

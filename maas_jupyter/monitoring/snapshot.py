@@ -12,6 +12,7 @@ from typing import Any, Generic, Protocol, TypeVar
 
 from maas_jupyter.errors import MaasError, NotFound, Unavailable
 from maas_jupyter.monitoring.alerts import Alerts
+from maas_jupyter.monitoring.background import in_thread
 from maas_jupyter.monitoring.catalogue import Catalogue
 from maas_jupyter.monitoring.counts import EndpointCounts
 from maas_jupyter.monitoring.feed import Feed, in_words
@@ -134,7 +135,7 @@ class Watcher:
     runs : callable
         Lists the runs of this machine; may block and raise.
     sources : iterable of Source
-        The targets to watch; gone through at every snapshot, so that they may change.
+        The targets to watch; gone through in a thread at every snapshot, so that they may change.
     interval : float
         Seconds between two requests of one asker.
     store : SampleStore, optional
@@ -194,9 +195,13 @@ class Watcher:
             self._files.append(self._rules)
         if store:
             self._files.append(
-                Feed("The history", store.flush, lambda _: None, interval=_FLUSH_SECONDS, patience=patience)
+                # Nobody waits for it: it may be locked by another Jupyter server of the home.
+                Feed("The history", store.flush, lambda _: None, interval=_FLUSH_SECONDS, patience=0.0)
             )
-        self._sources = sources
+        self._sources: list[Source] = []
+        self._listing = Feed(
+            "The list of targets", lambda: list(sources), self._take_sources, interval=0.0, patience=patience
+        )
         self._interval = interval
         self._patience = patience
         self._targets: dict[str, tuple[Source, Feed[_Look]]] = {}
@@ -252,11 +257,17 @@ class Watcher:
         """Look at the targets for the alerts' sake, while nobody asks."""
         await self._look_at()
 
+    def _take_sources(self, sources: list[Source]) -> None:
+        self._sources = sources
+
     async def _look_at(self, *feeds: Feed[Any]) -> None:
+        await self._listing.refresh()
         self._targets = {source.name: self._target(source) for source in self._sources}
         self._looks = {name: self._looks[name] for name in self._targets if name in self._looks}
         targets = {name: feed for name, (_, feed) in self._targets.items()}
         await asyncio.gather(*(feed.refresh() for feed in [*feeds, *self._files, *targets.values()]))
+        # In the order of the sources, whichever answered first.
+        self._looks = {name: self._looks[name] for name in self._targets if name in self._looks}
         rows = [self._row(name, endpoint, look) for name, look in self._looks.items() for endpoint in look.endpoints]
         self._endpoints.take(rows)
         if self.alerts is not None:
@@ -281,7 +292,7 @@ class Watcher:
         if self._archive is None:
             return Past(await self._seen(key, now - seconds))
         try:
-            kept = await asyncio.to_thread(self._archive.samples, key[0], await self._listed(key), now - seconds, now)
+            kept = await in_thread(self._archive.samples, key[0], await self._listed(key), now - seconds, now)
         except MaasError as error:
             return Past(await self._seen(key, now - seconds), trouble=in_words(error))
         # What was seen just now is finer.
@@ -303,7 +314,7 @@ class Watcher:
     async def _seen(self, key: Key, since: float) -> list[Sample]:
         if self._store is None:
             return [sample for sample in self._history.samples(key) if sample.time > since]
-        return await asyncio.to_thread(self._store.read, key, since)
+        return await in_thread(self._store.read, key, since)
 
     def _target(self, source: Source) -> tuple[Source, Feed[_Look]]:
         known = self._targets.get(source.name)

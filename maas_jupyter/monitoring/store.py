@@ -25,6 +25,10 @@ _SCHEMA = "".join(
 )
 #: Seconds between two times that what is too old is dropped.
 _PRUNE = 60.0
+#: Seconds by which the clock of another machine with this home may be ahead.
+_AHEAD = 60.0
+
+_DAMAGED = "If it is damaged, move it away: a new one is made, and only the past of the endpoints is lost."
 _encode = msgspec.msgpack.Encoder().encode
 
 
@@ -66,26 +70,35 @@ class SampleStore:
         with self._writing:
             if not any(self._new.values()) and not self._path.exists():
                 return
-            new, self._new = self._new, {"samples": [], "minutes": []}
+            # They stay there, for who reads meanwhile, until they are written; more may come behind them.
+            new = {table: rows.copy() for table, rows in self._new.items()}
             now = self._clock()
+            # Not "later than": the clock may have been set back since.
+            prune = abs(now - self._pruned) >= _PRUNE
+            done: dict[str, list[tuple[str, float, bytes]]] = {}
             try:
                 self._path.parent.mkdir(parents=True, exist_ok=True)
                 with closing(self._open()) as database, database:
                     for table, kept in (("samples", HOUR), ("minutes", DAY)):
                         database.executemany(f"INSERT OR REPLACE INTO {table} VALUES (?, ?, ?)", new[table])
-                        if now - self._pruned >= _PRUNE:
+                        if prune:
                             database.execute(f"DELETE FROM {table} WHERE time < ?", (now - kept,))
-                self._pruned = now if now - self._pruned >= _PRUNE else self._pruned
+                self._pruned = now if prune else self._pruned
+                done = new
             except (OSError, sqlite3.Error) as error:
-                for table, rows in new.items():
-                    still = [row for row in rows if row[1] >= now - HOUR]
-                    self._new[table] = still + self._new[table]
-                raise Unavailable(f"The history of endpoints cannot be written to {self._path}: {error}") from error
+                done = {table: [row for row in rows if row[1] < now - HOUR] for table, rows in new.items()}
+                raise Unavailable(
+                    f"The history of endpoints cannot be written to {self._path}: {error}", hint=_DAMAGED
+                ) from error
+            finally:
+                for table, rows in done.items():
+                    # They are the oldest, and taking them away is one step: nothing is added in between.
+                    del self._new[table][: len(rows)]
 
     def read(self, key: Key, since: float) -> list[Sample]:
         """Return an endpoint's samples later than a time, oldest first: those of minutes where no others are kept.
 
-        May block.
+        May block. What was taken by a clock that was ahead is left out.
 
         Raises
         ------
@@ -102,10 +115,13 @@ class SampleStore:
                         query = f"SELECT time, sample FROM {table} WHERE endpoint = ? AND time > ?"
                         found.update(database.execute(query, (name, since)))
             except sqlite3.Error as error:
-                raise Unavailable(f"The history of endpoints cannot be read from {self._path}: {error}") from error
+                raise Unavailable(
+                    f"The history of endpoints cannot be read from {self._path}: {error}", hint=_DAMAGED
+                ) from error
         first = min(samples, default=float("inf"))
         chosen = {**{at: body for at, body in minutes.items() if at < first}, **samples}
-        return [self._decode(chosen[at]) for at in sorted(chosen)]
+        latest = self._clock() + _AHEAD
+        return [self._decode(chosen[at]) for at in sorted(chosen) if at <= latest]
 
     def _open(self) -> sqlite3.Connection:
         database = sqlite3.connect(self._path, timeout=5.0)

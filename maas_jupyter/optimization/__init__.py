@@ -2,6 +2,7 @@
 
 from maas_jupyter.optimization.comparison import Candidate, Comparison, Verdict
 from maas_jupyter.optimization.goals import Goal, parse_goal
+from maas_jupyter.optimization.kept import KeptCandidates
 from maas_jupyter.optimization.measurement import Measurement, Quality, Speed
 from maas_jupyter.optimization.optimizer import Optimizer, find_optimizers
 from maas_jupyter.optimization.original import Original, Trained
@@ -11,6 +12,7 @@ __all__ = [
     "Candidate",
     "Comparison",
     "Goal",
+    "KeptCandidates",
     "Measurement",
     "Optimizer",
     "Original",

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from math import isfinite
+from typing import TYPE_CHECKING, Any, Literal
 
+from maas_jupyter.errors import InvalidInput, NotFound, nearest
 from maas_jupyter.optimization.measurement import Measurement
 from maas_jupyter.plugins import Displayed, load
 from maas_jupyter.registry import ModelVersion
+
+if TYPE_CHECKING:
+    from maas_jupyter.optimization.kept import KeptCandidates
 
 #: ``worse``: it loses more of the metric than allowed, or fails a gate. ``misses``: it does not reach a target.
 #: ``skipped``: the time was used up before it was done.
@@ -76,6 +81,8 @@ class Comparison(Displayed):
         What repeats it.
     version : ModelVersion or None
         The registered winner.
+    kept : KeptCandidates or None
+        The files of those that were measured, as long as this kernel lives.
     """
 
     subject: str
@@ -91,6 +98,7 @@ class Comparison(Displayed):
     notes: list[str] = field(default_factory=list)
     command: str = ""
     version: ModelVersion | None = None
+    kept: KeptCandidates | None = field(default=None, compare=False)
 
     @property
     def original(self) -> Measurement:
@@ -105,9 +113,15 @@ class Comparison(Displayed):
         return next((candidate for candidate in self.candidates if candidate.verdict == "winner"), None)
 
     @property
+    def drawn(self) -> list[Candidate]:
+        """Those with a time and a metric that is a number."""
+        measured = [each for each in self.candidates if each.measured is not None and each.measured.speed is not None]
+        return [each for each in measured if isfinite(_metric(each))]
+
+    @property
     def front(self) -> list[Candidate]:
         """The Pareto front: those that no other one beats in both the metric and p50, the fastest first."""
-        timed = [each for each in self.candidates if each.measured is not None and each.measured.speed is not None]
+        timed = self.drawn
         timed.sort(key=lambda each: (_p50(each), -_metric(each)))
         front: list[Candidate] = []
         for candidate in timed:
@@ -147,6 +161,71 @@ class Comparison(Displayed):
     def view(self) -> Any:
         """Return a table to sort and to pick a candidate from, for a cell: a `ComparisonView`."""
         return load("widget", "comparison")(self)
+
+    def candidate(self, method: str) -> Candidate:
+        """Return the candidate of a method.
+
+        Raises
+        ------
+        NotFound
+            If there is none of that name.
+        """
+        methods = [each.method for each in self.candidates]
+        if method not in methods:
+            hint = nearest(method, methods, what="candidates", otherwise="")
+            raise NotFound(f"There is no candidate '{method}'.", hint=hint)
+        return self.candidates[methods.index(method)]
+
+    def reference_of(self, method: str) -> str:
+        """Return the registered version that a candidate is; empty where it was not registered."""
+        candidate = self.candidate(method)
+        if candidate.verdict == "original":
+            return self.subject
+        if candidate.verdict == "winner" and self.version is not None:
+            return self.version.reference
+        picked = self.kept.versions.get(method) if self.kept is not None else None
+        return "" if picked is None else picked.reference
+
+    def can_pick(self, method: str) -> bool:
+        """Say whether a candidate is not registered and can be."""
+        return self.kept is not None and method in self.kept and not self.reference_of(method)
+
+    def pick(self, method: str, *, name: str | None = None) -> ModelVersion:
+        """Register a candidate that was measured, whatever its verdict.
+
+        Parameters
+        ----------
+        method : str
+            As it is called in the table.
+        name : str, optional
+            Of the model; the original's by default, whose next version it becomes.
+
+        Returns
+        -------
+        ModelVersion
+
+        Raises
+        ------
+        NotFound
+            If there is no such candidate, or its files are gone.
+        InvalidInput
+            If it could not be measured, or is registered already.
+        """
+        candidate = self.candidate(method)
+        reference = self.reference_of(method)
+        name = None if name == self.subject.partition("/")[0] else name
+        if reference and name is None:
+            raise InvalidInput(f"'{method}' is {reference} already.", hint=f"%maas publish {reference}")
+        if candidate.verdict == "original":
+            raise InvalidInput(f"'{method}' is no candidate, but {reference}, which they were made from.")
+        if candidate.measured is None or candidate.verdict == "failed":
+            raise InvalidInput(f"'{method}' cannot be registered: it is {candidate.verdict}.", hint=candidate.reason)
+        if self.kept is None:
+            raise NotFound(
+                f"The files of '{method}' are not there: this comparison was not made by this kernel.",
+                hint="Make it again: the comparison's .command is what was typed.",
+            )
+        return self.kept.register(candidate, name)
 
     def registered(self, version: ModelVersion) -> Comparison:
         """Return the comparison with the version that its winner became."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import statistics
 import time
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
@@ -19,13 +18,15 @@ from maas_jupyter.evaluation import Evaluation, Gate, Predictions, judge
 from maas_jupyter.evaluation.predict import main_output, predict_served, served_inputs
 from maas_jupyter.evaluation.raw import as_tensors
 from maas_jupyter.optimization import verdicts
-from maas_jupyter.optimization.comparison import Candidate, Comparison, Verdict
-from maas_jupyter.optimization.deadline import Deadline, OutOfTime
+from maas_jupyter.optimization.budget import Budget
+from maas_jupyter.optimization.comparison import Candidate, Comparison
+from maas_jupyter.optimization.contender import TRIAL_BATCH, Contender
+from maas_jupyter.optimization.deadline import Deadline
 from maas_jupyter.optimization.goals import Goal
 from maas_jupyter.optimization.measure import Stand, measure_speeds, seconds_to_time
 from maas_jupyter.optimization.measure.stand import PATIENCE
 from maas_jupyter.optimization.measurement import Measurement, Quality
-from maas_jupyter.optimization.optimizer import Optimizer, seconds_of
+from maas_jupyter.optimization.optimizer import Optimizer
 from maas_jupyter.optimization.original import Original
 from maas_jupyter.optimization.verdicts import NOISE, Limits
 
@@ -33,52 +34,10 @@ METRICS = {"classification": "accuracy", "regression": "r2"}
 
 #: Rows that candidates are timed with.
 _TIMED_ROWS = 64
-#: Of a short trial: seconds, and rows of its batch.
-_TRIAL_SECONDS, _TRIAL_BATCH = 0.03, 16
-#: What is so much slower than the original, for one row and in batches, is not timed; noise is not as large.
-_HOPELESS = 1.5
-#: A method is not expected to take more or less than it says by more than this.
-_MOST_FACTOR = 5.0
 #: A candidate hangs that takes so many times as long for an answer as the original did for all; and seconds at least.
 _PATIENCE_FACTOR, _LEAST_PATIENCE = 20.0, 60.0
-#: A method that says that it takes no time is expected to take so many seconds.
-_LEAST_SECONDS = 0.1
 #: With how many quantizers, the fastest in the trial, what was trained smaller is combined.
 _COMBINED = 2
-
-
-@dataclass
-class _Row:
-    """A candidate on its way through a search."""
-
-    method: str
-    description: str
-    bundle: Bundle | None = None
-    stand: Stand | None = None
-    measured: Measurement | None = None
-    shortfall: float = 0.0
-    single: float = 0.0
-    batch: float = 0.0
-    verdict: Verdict = "failed"
-    reason: str = ""
-    optimizer: Optimizer | None = None
-
-    @property
-    def runs(self) -> bool:
-        """Whether nothing speaks against it so far."""
-        return self.stand is not None and not self.reason
-
-    @property
-    def family(self) -> str:
-        """Of its method."""
-        return self.optimizer.family if self.optimizer is not None else ""
-
-    def candidate(self) -> Candidate:
-        """Return what the comparison shows."""
-        precision = self.bundle.manifest.precision if self.bundle is not None else ""
-        return Candidate(
-            self.method, self.description, precision, self.measured, self.verdict, self.reason, self.shortfall
-        )
 
 
 @dataclass
@@ -107,13 +66,12 @@ class Search:
     folder: Path
     budget: float | None = None
     named: bool = False
-    _rows: list[_Row] = field(default_factory=list)
+    _rows: list[Contender] = field(default_factory=list)
     _interrupted: bool = False
     _reference: Predictions | None = None
     _stack: ExitStack = field(default_factory=ExitStack)
-    _started: float = 0.0
     _patience: float = PATIENCE
-    _taken: list[float] = field(default_factory=list)
+    _time_given: Budget = field(default_factory=lambda: Budget(None))
 
     def run(self, optimizers: list[Optimizer], *, combine: bool = False) -> tuple[Comparison, Bundle | None]:
         """Try methods one after the other, then time side by side those that may win.
@@ -137,14 +95,13 @@ class Search:
         InvalidInput
             If the rows do not fit the model, are others each time, or do not give the metric.
         """
-        self._started = time.monotonic()
+        self._time_given = Budget(self.budget)
         _check_repeatable(self.original.rows)
         with self._stack:
-            first = _Row("original", self.original.reference, self.original.bundle)
+            first = Contender("original", self.original.reference, self.original.bundle)
             self._rows = [first]
             self._measure(first)  # what fails here fails the search
-            took = time.monotonic() - self._started
-            self._patience = min(max(_LEAST_PATIENCE, _PATIENCE_FACTOR * took), PATIENCE)
+            self._patience = min(max(_LEAST_PATIENCE, _PATIENCE_FACTOR * self._time_given.used), PATIENCE)
             first.verdict = "original"
             try:
                 for optimizer in optimizers:
@@ -156,12 +113,21 @@ class Search:
                 self._interrupted = True
         return self._conclude()
 
+    @property
+    def bundles(self) -> dict[str, Bundle]:
+        """The bundles in the folder of those candidates that were measured and ran to the end, by method."""
+        return {
+            row.method: row.bundle
+            for row in self._rows[1:]
+            if row.measured and row.verdict != "failed" and row.bundle and self.folder in row.bundle.folder.parents
+        }
+
     # -- trying -------------------------------------------------------------------------------------------------------
 
-    def _try(self, optimizer: Optimizer, original: Original, before: _Row | None = None) -> None:
+    def _try(self, optimizer: Optimizer, original: Original, before: Contender | None = None) -> None:
         method = f"{before.method} + {optimizer.name}" if before else optimizer.name
         description = f"{before.description}; {optimizer.description}" if before else optimizer.description
-        row = _Row(self._unused(method), description, optimizer=optimizer)
+        row = Contender(self._unused(method), description, optimizer=optimizer)
         try:
             if not self.named and not optimizer.applies_to(original):
                 return
@@ -170,23 +136,24 @@ class Search:
             else:
                 self._make(row, original)
         except MaasError as error:
-            self._fail(row, error)
+            row.fail(error)
         except Exception as error:  # noqa: BLE001  whoever wrote the method: its row says so, and the others go on
             said = (str(error).splitlines() or [""])[0]
-            self._fail(row, MaasError(f"{type(error).__name__}: {said}" if said else type(error).__name__))
+            row.fail(MaasError(f"{type(error).__name__}: {said}" if said else type(error).__name__))
         self._rows.append(row)
 
-    def _make(self, row: _Row, original: Original) -> None:
+    def _make(self, row: Contender, original: Original) -> None:
         assert row.optimizer is not None
         self.original.on_step(f"making {row.method}: {row.description}")
         started = time.monotonic()
         folder = self.folder / str(len(self._rows))
         folder.mkdir()
         if original.trained is not None and self.budget is not None:
-            watch = Deadline(original.trained.watch, self._started + self.budget - self._seconds_to_time(), self.budget)
+            end = self._time_given.started + self.budget - self._seconds_to_time()
+            watch = Deadline(original.trained.watch, end, self.budget)
             original = replace(original, trained=replace(original.trained, watch=watch))
         row.bundle = row.optimizer.run(original, folder)
-        self._taken.append((time.monotonic() - started) / max(seconds_of(row.optimizer, self.original), _LEAST_SECONDS))
+        self._time_given.note(row.optimizer, self.original, time.monotonic() - started)
         self._measure(row)
 
     def _unused(self, method: str) -> str:
@@ -195,13 +162,7 @@ class Search:
         names = (method if number == 1 else f"{method} ({number})" for number in count(1))
         return next(name for name in names if name not in taken)
 
-    def _fail(self, row: _Row, error: MaasError) -> None:
-        row.verdict, row.reason = "skipped" if isinstance(error, OutOfTime) else "failed", error.message
-        if row.stand is not None:
-            row.stand.close()
-            row.stand = None
-
-    def _measure(self, row: _Row) -> None:
+    def _measure(self, row: Contender) -> None:
         """Load a candidate in a process of its own and look at its answers."""
         assert row.bundle is not None
         original = self.original
@@ -223,26 +184,12 @@ class Search:
         row.shortfall = verdicts.shortfall(self.gates, verdict)
         rejected = None if row.method == "original" else verdicts.rejected(row.measured, verdict, self.limits)
         if rejected is None:
-            row.single, row.batch = _trial(stand)
-            if self._hopeless(row):
-                # The machine may have stalled just then.
-                again = _trial(stand)
-                row.single, row.batch = min(row.single, again[0]), min(row.batch, again[1])
-            rejected = self._hopeless(row)
+            slow = row.try_out(self._rows[0])
+            rejected = None if self.limits.wants_size else slow
         if rejected is not None:
-            row.verdict, row.reason = rejected
-            stand.close()
-            row.stand = None
+            row.drop(*rejected)
 
-    def _hopeless(self, row: _Row) -> tuple[Verdict, str] | None:
-        """Say why a candidate need not be timed."""
-        first = self._rows[0]
-        factors = row.single / first.single, row.batch / first.batch
-        if self.limits.wants_size or min(factors) < _HOPELESS:
-            return None
-        return "slower", f"about {factors[0]:.1f}x slower for one row, {factors[1]:.1f}x in batches: not timed further"
-
-    def _evaluated(self, row: _Row, found: Predictions) -> Evaluation:
+    def _evaluated(self, row: Contender, found: Predictions) -> Evaluation:
         """Measure a candidate's answers.
 
         Raises
@@ -282,23 +229,14 @@ class Search:
                 assert quantizer.optimizer is not None
                 self._try(quantizer.optimizer, original, row)
 
-    def _expected(self, optimizer: Optimizer) -> float:
-        """Return how long a method should take: as much more or less than it says as those before did."""
-        factor = statistics.median(self._taken) if self._taken else 1.0
-        factor = min(max(factor, 1 / _MOST_FACTOR), _MOST_FACTOR)
-        return factor * max(seconds_of(optimizer, self.original), _LEAST_SECONDS)
-
     def _fits(self, optimizer: Optimizer) -> bool:
-        left = self._left()
-        return self._expected(optimizer) + self._seconds_to_time(one_more=True) <= left
-
-    def _left(self) -> float:
-        return float("inf") if self.budget is None else self.budget - (time.monotonic() - self._started)
+        left = self._time_given.left
+        return self._time_given.expected(optimizer, self.original) + self._seconds_to_time(one_more=True) <= left
 
     def _seconds_to_time(self, *, one_more: bool = False) -> float:
         """Return how long it takes to time what runs, and one more that is as fast as the original."""
         rows = [row for row in self._rows if row.runs] + ([self._rows[0]] if one_more else [])
-        largest = self.original.bundle.manifest.max_batch / _TRIAL_BATCH
+        largest = self.original.bundle.manifest.max_batch / TRIAL_BATCH
         return seconds_to_time([(row.single, row.batch * max(largest, 1.0)) for row in rows])
 
     # -- timing -------------------------------------------------------------------------------------------------------
@@ -309,13 +247,13 @@ class Search:
             stands,
             largest_batch=self.original.bundle.manifest.max_batch,
             on_step=self.original.on_step,
-            seconds=self._left(),
+            seconds=self._time_given.left,
         )
         if "original" in failed:
             raise failed["original"]
         for row in self._rows:
             if row.method in failed:
-                self._fail(row, failed[row.method])
+                row.fail(failed[row.method])
             elif row.method in speeds:
                 assert row.measured is not None
                 row.measured = replace(row.measured, speed=speeds[row.method])
@@ -378,12 +316,6 @@ class Search:
                         f"its change is [{span.low:+.3f}, {span.high:+.3f}] (95 %); more rows would tell more"
                     ]
         return []
-
-
-def _trial(stand: Stand) -> tuple[float, float]:
-    """Return the seconds of a run of one row and of a batch, roughly."""
-    single, batch = (float(np.median(stand.time(rows, _TRIAL_SECONDS))) for rows in (1, _TRIAL_BATCH))
-    return single, batch
 
 
 def _check_repeatable(rows: Source) -> None:

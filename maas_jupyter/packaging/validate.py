@@ -137,7 +137,10 @@ def require_agreement(
         whole = answers(inputs)
         _require_close(whole, reference)
         failing = tuple(tensor[:1] for tensor in inputs)
-        _require_close(answers(failing), reference[:1])
+        alone = answers(failing)
+        if _apart(alone, reference[:1]) and _agrees_with(model, failing, alone):
+            require_independent(_array(alone), _array(reference[:1]), row=0)
+        _require_close(alone, reference[:1])
         for shape, rows in random_rows(inputs, axes):
             try:
                 expected = run_module(model, Batch(rows, None)).cpu()
@@ -256,6 +259,47 @@ def require_close(
             hint="Look for code that runs differently while exporting, or that is random or keeps state in "
             "evaluation mode.",
         )
+
+
+def require_independent(alone: np.ndarray, beside: np.ndarray, *, row: int, padded: bool = False) -> None:
+    """Check that a row alone is answered as it is among others.
+
+    Parameters
+    ----------
+    alone, beside : ndarray
+        The two answers, each for one row.
+    row : int
+        Which of the rows it is.
+    padded : bool
+        Whether rows that are served together are padded to the longest.
+
+    Raises
+    ------
+    ExportError
+        If a number differs by more than the tolerance; names the row and both numbers.
+    """
+    if alone.shape == beside.shape and np.allclose(alone, beside, rtol=RTOL, atol=ATOL, equal_nan=True):
+        return
+    numbers = ""
+    if alone.shape == beside.shape:
+        place = np.unravel_index(int(np.argmax(np.abs(alone - beside))), alone.shape)
+        numbers = f": {alone[place]:.6g} against {beside[place]:.6g}"
+    why = ", where it is padded to the length of the longest" if padded else ""
+    raise ExportError(
+        f"Row {row} alone is answered otherwise than beside others{why}{numbers}.",
+        hint="Take attention_mask as an argument of forward, and leave out the places where it is 0: they are padding."
+        if padded
+        else "An answer may not hang on the rows that are asked with it: take out of forward what is computed over the "
+        "rows, such as their mean.",
+    )
+
+
+def _agrees_with(model: nn.Module, rows: tuple[Tensor, ...], output: Tensor) -> bool:
+    try:
+        return not _apart(output, run_module(model, Batch(rows, None)).cpu())
+    except InvalidInput:
+        # A module that takes no single row says nothing about one.
+        return False
 
 
 def _apart(output: Tensor, expected: Tensor) -> str:

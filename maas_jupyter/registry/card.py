@@ -9,8 +9,10 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 
-from maas_jupyter.registry.details import Confusion, LastEvaluation, Origin, VersionDetails
+from maas_jupyter.registry.details import VersionDetails
+from maas_jupyter.registry.last_evaluation import Confusion, LastEvaluation
 from maas_jupyter.registry.nouns import by_importance
+from maas_jupyter.registry.origin import Origin
 from maas_jupyter.schema import TensorSpec, write_atomic
 
 #: What a card has room for.

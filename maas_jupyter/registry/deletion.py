@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from maas_jupyter.errors import Conflict, MaasError
 from maas_jupyter.registry.connection import translated
+from maas_jupyter.registry.copies import Copies
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -17,7 +16,7 @@ if TYPE_CHECKING:
     from maas_jupyter.registry.nouns import ModelVersion
 
 
-def delete_versions(client: MlflowClient, uri: str, cache: Path, versions: Sequence[ModelVersion]) -> list[str]:
+def delete_versions(client: MlflowClient, uri: str, copies: Copies, versions: Sequence[ModelVersion]) -> list[str]:
     """Delete versions, and the aliases that point at them; their numbers are not given again.
 
     Returns
@@ -28,10 +27,12 @@ def delete_versions(client: MlflowClient, uri: str, cache: Path, versions: Seque
     with translated(uri):
         for version in versions:
             client.delete_model_version(version.name, version.version)
-    return _delete_files(client, uri, cache, versions)
+    return _delete_files(client, uri, copies, versions)
 
 
-def delete_model(client: MlflowClient, uri: str, cache: Path, name: str, versions: Sequence[ModelVersion]) -> list[str]:
+def delete_model(
+    client: MlflowClient, uri: str, copies: Copies, name: str, versions: Sequence[ModelVersion]
+) -> list[str]:
     """Delete a model with all its versions and aliases; returns what `delete_versions` does.
 
     Raises
@@ -49,20 +50,21 @@ def delete_model(client: MlflowClient, uri: str, cache: Path, name: str, version
                 hint="Delete the ones that are listed, each by its number; the others in MLflow, by who made them.",
             )
         client.delete_registered_model(name)
-    return _delete_files(client, uri, cache, versions)
+    return _delete_files(client, uri, copies, versions)
 
 
-def _delete_files(client: MlflowClient, uri: str, cache: Path, versions: Sequence[ModelVersion]) -> list[str]:
+def _delete_files(client: MlflowClient, uri: str, copies: Copies, versions: Sequence[ModelVersion]) -> list[str]:
     left = []
     for source in dict.fromkeys(version.source for version in versions):
-        if not _is_used(client, uri, next(each for each in versions if each.source == source)):
-            left += [] if _removed(source, uri) else [source]
+        version = next(each for each in versions if each.source == source)
+        if not _is_used(client, uri, version):
+            # What was not registered from here may be anything: it is named, and not touched.
+            ours = source.rstrip("/").endswith(f"/bundles/{version.digest[:16]}")
+            left += [] if ours and _removed(source, uri) else [source]
     for digest in {version.digest for version in versions}:
         with translated(uri):
-            wanted = _search(client, f"tags.`maas.digest` = '{digest}'")
-        if not wanted and (cache / digest).is_dir():
-            with translated(uri):
-                shutil.rmtree(cache / digest)
+            if not _search(client, f"tags.`maas.digest` = '{digest}'"):
+                copies.remove(digest)
     return left
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from maas_jupyter.registry.nouns import ModelVersion, RunRecord, verdict_of
@@ -11,6 +12,10 @@ if TYPE_CHECKING:
     from mlflow.entities import Run as MlflowRun
     from mlflow.entities.model_registry import ModelVersion as MlflowVersion
     from mlflow.entities.model_registry import RegisteredModel as MlflowModel
+
+#: What every version of ours has.
+_TAGS = {"maas.digest", "maas.task", "maas.precision", "maas.size", "maas.metrics"}
+_DIGEST = re.compile(r"[0-9a-f]{64}")
 
 #: MLflow's word for a run that was stopped by hand.
 _STATUS = {"KILLED": "interrupted"}
@@ -22,6 +27,11 @@ def aliases_by_version(model: MlflowModel) -> dict[str, list[str]]:
     for alias, version in model.aliases.items():
         found.setdefault(str(version), []).append(alias)
     return {version: sorted(aliases) for version, aliases in found.items()}
+
+
+def is_ours(version: MlflowVersion) -> bool:
+    """Say whether a version was registered from here. Its digest names folders: nothing else may stand there."""
+    return version.tags.keys() >= _TAGS and _DIGEST.fullmatch(version.tags["maas.digest"]) is not None
 
 
 def version_of(version: MlflowVersion, aliases: list[str]) -> ModelVersion:

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from maas_jupyter.errors import InvalidInput
+from maas_jupyter.errors import InvalidInput, NotFound, nearest
 from maas_jupyter.schema import check_name
+
+if TYPE_CHECKING:
+    from maas_jupyter.registry.nouns import ModelVersion
 
 _ALIAS = re.compile(r"[A-Za-z_][A-Za-z0-9._-]*")
 
@@ -46,6 +51,44 @@ class ModelReference:
         else:
             parsed = cls(check_name(rest))
         return parsed
+
+    def among(self, versions: Sequence[ModelVersion]) -> ModelVersion:
+        """Return the version that it means.
+
+        Parameters
+        ----------
+        versions : sequence of ModelVersion
+            All of its model, newest first.
+
+        Raises
+        ------
+        NotFound
+            If there is none; the hint offers the nearest names.
+        """
+        if not versions:
+            raise NotFound(
+                f"The model '{self.name}' has no version that was registered by %maas.",
+                hint=f"Register one: %maas register net --name {self.name} --data val",
+            )
+        if self.alias:
+            for version in versions:
+                if self.alias in version.aliases:
+                    return version
+            known = [f"{self.name}@{alias}" for version in versions for alias in version.aliases]
+            raise NotFound(
+                f"The model '{self.name}' has no alias '{self.alias}'.",
+                hint=nearest(str(self), known, what="aliases", otherwise=f"Set it: %maas alias {self.name}/1 NAME"),
+            )
+        if self.version:
+            for version in versions:
+                if version.version == self.version:
+                    return version
+            known = [version.reference for version in versions]
+            raise NotFound(
+                f"The model '{self.name}' has no version {self.version}.",
+                hint=f"There are these versions: {', '.join(known)}.",
+            )
+        return versions[0]
 
     def __str__(self) -> str:
         if self.alias:

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import shutil
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from maas_jupyter.bundle import AlteredBundle, Bundle
+from maas_jupyter.bundle import Bundle
 from maas_jupyter.config import MaasConfig
 from maas_jupyter.errors import InvalidInput, NotFound, Unavailable, nearest
 from maas_jupyter.registry.connection import connect, translated, without_progress_bar
+from maas_jupyter.registry.copies import Copies
 from maas_jupyter.registry.deletion import delete_model, delete_versions
 from maas_jupyter.registry.details import VersionDetails, read_details
-from maas_jupyter.registry.entities import aliases_by_version, newest_first, record_of, version_of
+from maas_jupyter.registry.entities import aliases_by_version, is_ours, newest_first, record_of, version_of
 from maas_jupyter.registry.folders import removed_on_failure
 from maas_jupyter.registry.mlflow_model import write_mlmodel
 from maas_jupyter.registry.nouns import (
@@ -57,7 +57,7 @@ class Registry:
 
     def __init__(self, config: MaasConfig) -> None:
         self.uri = config.resolved_registry_uri
-        self._cache = config.home_path / "bundles"
+        self._copies = Copies(config.bundles_path)
         self._client, self._experiment = connect(config)
 
     # -- models -------------------------------------------------------------------------------------------------------
@@ -84,7 +84,7 @@ class Registry:
         aliases = {model.name: aliases_by_version(model) for model in registered}
         for version in versions:
             # A version of a model registered between the two queries shows up at the next look.
-            if version.name in by_name and "maas.digest" in version.tags:
+            if version.name in by_name and is_ours(version):
                 by_name[version.name].append(version_of(version, aliases[version.name].get(str(version.version), [])))
         found = [
             RegisteredModel(model.name, model.last_updated_timestamp / 1000, newest_first(by_name[model.name]))
@@ -102,35 +102,7 @@ class Registry:
             If the model, version or alias does not exist; the hint offers the nearest names.
         """
         wanted = ModelReference.parse(reference) if isinstance(reference, str) else reference
-        return self._chosen(wanted, self.models(wanted.name))
-
-    @staticmethod
-    def _chosen(wanted: ModelReference, found: ModelList) -> ModelVersion:
-        if not found:
-            raise NotFound(
-                f"The model '{wanted.name}' has no version that was registered by %maas.",
-                hint=f"Register one: %maas register net --name {wanted.name} --data val",
-            )
-        versions = found[0].versions
-        if wanted.alias:
-            for version in versions:
-                if wanted.alias in version.aliases:
-                    return version
-            known = [f"{wanted.name}@{alias}" for version in versions for alias in version.aliases]
-            raise NotFound(
-                f"The model '{wanted.name}' has no alias '{wanted.alias}'.",
-                hint=nearest(str(wanted), known, what="aliases", otherwise=f"Set it: %maas alias {wanted.name}/1 NAME"),
-            )
-        if wanted.version:
-            for version in versions:
-                if version.version == wanted.version:
-                    return version
-            known = [version.reference for version in versions]
-            raise NotFound(
-                f"The model '{wanted.name}' has no version {wanted.version}.",
-                hint=f"There are these versions: {', '.join(known)}.",
-            )
-        return versions[0]
+        return wanted.among(self._versions(wanted.name))
 
     def is_registered(self, name: str) -> bool:
         """Say whether there is a model of this name."""
@@ -203,12 +175,11 @@ class Registry:
 
     def delete_version(self, version: ModelVersion) -> list[str]:
         """Delete a version as `deletion.delete_versions` does; whether it serves anywhere is not known here."""
-        return delete_versions(self._client, self.uri, self._cache, [version])
+        return delete_versions(self._client, self.uri, self._copies, [version])
 
     def delete_model(self, name: str) -> list[str]:
         """Delete a model as `deletion.delete_model` does; whether it serves anywhere is not known here."""
-        versions = [version for model in self.models(check_name(name)) for version in model.versions]
-        return delete_model(self._client, self.uri, self._cache, name, versions)
+        return delete_model(self._client, self.uri, self._copies, name, self._versions(check_name(name)))
 
     def keep_verdict(self, version: ModelVersion, verdict: VersionVerdict) -> None:
         """Write a verdict to the version, in place of the one before."""
@@ -220,9 +191,8 @@ class Registry:
     def details(self, reference: str | ModelReference) -> VersionDetails:
         """Return all that is known of the version that a reference means, as `details.read_details` does."""
         wanted = ModelReference.parse(reference) if isinstance(reference, str) else reference
-        found = self.models(wanted.name)
-        version = self._chosen(wanted, found)
-        return read_details(self._client, self.uri, self._cache, version, found[0].versions)
+        versions = self._versions(wanted.name)
+        return read_details(self._client, self.uri, self._copies, wanted.among(versions), versions)
 
     def require_passed(self, version: ModelVersion) -> None:
         """Demand that a version passed its gates the last time: as the registry has it now, whatever is held of it.
@@ -242,29 +212,14 @@ class Registry:
         BundleError
             If what the registry holds is not what was registered.
         """
-        kept = self._cache / version.digest
-        if kept.is_dir():
-            try:
-                return Bundle.open(kept, digest=version.digest)
-            except AlteredBundle:
-                # Only the copy on this machine is damaged; the registry is asked again.
-                shutil.rmtree(kept)
+        kept = self._copies.get(version.digest)
+        if kept is not None:
+            return kept
         from mlflow.artifacts import download_artifacts
 
         with translated(self.uri), without_progress_bar(), tempfile.TemporaryDirectory(prefix="maas-") as scratch:
             folder = Path(download_artifacts(version.source, tracking_uri=self.uri, dst_path=scratch))
-            bundle = Bundle.open(folder, digest=version.digest)
-            self._cache.mkdir(parents=True, exist_ok=True)
-            beside = Path(tempfile.mkdtemp(prefix=".new-", dir=self._cache))
-            try:
-                bundle.copy_to(beside)
-                beside.rename(kept)
-            except OSError:
-                shutil.rmtree(beside, ignore_errors=True)
-                # Another process may have kept the same bundle in the meantime; opening it verifies that.
-                if not kept.is_dir():
-                    raise
-        return Bundle.open(kept, digest=version.digest)
+            return self._copies.put(Bundle.open(folder, digest=version.digest))
 
     # -- runs ---------------------------------------------------------------------------------------------------------
 
@@ -376,6 +331,9 @@ class Registry:
         return sorted((point.step, point.value) for point in points)
 
     # -- inside -------------------------------------------------------------------------------------------------------
+
+    def _versions(self, name: str) -> list[ModelVersion]:
+        return [version for model in self.models(name) for version in model.versions]
 
     def _create_model(self, name: str) -> None:
         from mlflow.exceptions import MlflowException

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from maas_jupyter import plugins
-from maas_jupyter.errors import MaasError
+from maas_jupyter.errors import MaasError, Unavailable
 from maas_jupyter.monitoring import Archive, Source, WatchedEndpoint
 from maas_jupyter.monitoring.scrape import Scrape, parse
 
@@ -53,7 +53,7 @@ class Sources:
             return
         from maas_jupyter.targets.connections import Connections
 
-        found = self._listed("targets", Connections(self._home).read)
+        found = self._listed("targets", Connections(self._home).read, self._remote)
         self._remote = {each: self._remote.get(each) or _source(each) for each in found}
         yield from self._remote.values()
 
@@ -62,20 +62,21 @@ class Sources:
             return
         from maas_jupyter.monitoring.foreign import AttachedServers, ForeignSource
 
-        found = self._listed("attached", AttachedServers(self._home).read)
+        found = self._listed("attached", AttachedServers(self._home).read, self._attached)
         self._attached = {each: self._attached.get(each) or ForeignSource(each, before_start) for each in found}
         # The name of a target is the target's, whoever had it first.
         names = {self._local.name, *(each.name for each in self._remote)}
         yield from (source for source in self._attached.values() if source.name not in names)
 
-    def _listed(self, what: str, read: Callable[[], dict[str, L]]) -> list[L]:
+    def _listed(self, what: str, read: Callable[[], dict[str, L]], known: Iterable[L]) -> list[L]:
         try:
             found = list(read().values())
         except MaasError as error:
             if error.message != self._troubles.get(what):
                 _log.warning(error.message)
             self._troubles[what] = error.message
-            return []
+            # They are still there, and so is their past.
+            return list(known)
         self._troubles.pop(what, None)
         return found
 
@@ -115,9 +116,15 @@ class TargetSource:
         Raises
         ------
         Unavailable
-            If the server does not answer.
+            If the server does not answer, or its metrics are not understood.
         """
-        return parse(self._target.connection().metrics_text())
+        try:
+            return parse(self._target.connection().metrics_text())
+        except (ValueError, KeyError, OverflowError) as error:
+            raise Unavailable(
+                f"The metrics of '{self.name}' cannot be read: {error}",
+                hint="Does another release of maas-jupyter serve there?",
+            ) from error
 
 
 def archive(config: MaasConfig) -> Archive:

@@ -19,6 +19,7 @@ from maas_jupyter.schema import EndpointState, ModelStatus, Signature, VersionSt
 from maas_jupyter.serving.client import Inference, NoAnswer, ServingClient
 from maas_jupyter.targets.access import Access, Request, example
 from maas_jupyter.targets.logs import SEARCHED_LINES, LogLines
+from maas_jupyter.targets.unseen import unseen
 
 if TYPE_CHECKING:
     from maas_jupyter.targets.base import Target
@@ -48,12 +49,16 @@ class Prediction(Displayed):
         The model's outputs.
     request_id : str
         Under which the server's log has the request.
+    notes : list of str
+        What in the rows no training row had, where this machine has the bundle that answered; and which answers are no
+        numbers.
     """
 
     endpoint: str
     version: str
     outputs: dict[str, np.ndarray]
     request_id: str = field(default="", compare=False)
+    notes: list[str] = field(default_factory=list, compare=False)
 
     @property
     def labels(self) -> np.ndarray | None:
@@ -67,12 +72,26 @@ class Prediction(Displayed):
 
     def __repr__(self) -> str:
         title = f"{self.endpoint} version {self.version}"
+        notes = [f"note: {note}" for note in self.notes]
         if self.labels is None or self.scores is None:
-            return "\n".join([title, *(f"{name}: {value}" for name, value in self.outputs.items())])
+            return "\n".join([title, *(f"{name}: {value}" for name, value in self.outputs.items()), *notes])
         rows = zip(self.labels[:_SHOWN_ROWS], self.scores[:_SHOWN_ROWS], strict=True)
         lines = [f"{row:>5}  {label}  {scores.max():.4f}" for row, (label, scores) in enumerate(rows)]
         more = [f"  and {len(self.labels) - _SHOWN_ROWS:,} more rows"] if len(self.labels) > _SHOWN_ROWS else []
-        return "\n".join([f"{title}: row, label, score", *lines, *more])
+        return "\n".join([f"{title}: row, label, score", *lines, *more, *notes])
+
+
+def _not_numbers(outputs: dict[str, np.ndarray]) -> list[str]:
+    """Say which rows got scores or predictions that are no numbers, and so a label that means nothing."""
+    for name, what in (("scores", "scores"), ("prediction", "a prediction")):
+        answers = outputs.get(name)
+        if answers is None or np.isfinite(answers).all():
+            continue
+        wrong = np.flatnonzero(~np.isfinite(answers.reshape(len(answers), -1)).all(1))
+        rows = f"{len(wrong):,} rows, the first of them row {wrong[0]}," if len(wrong) > 1 else f"row {wrong[0]}"
+        so = ", and so a label that means nothing" if name == "scores" else ""
+        return [f"{rows} got {what} of NaN or infinity{so}: look for such values, and very large ones, in the rows"]
+    return []
 
 
 @dataclass(repr=False)
@@ -155,21 +174,25 @@ class Endpoint(Displayed):
         version : str, optional
             One version; default by the endpoint's traffic.
         """
-        return self._prediction(self._ask(lambda client: client.predict(self.name, X, version)))
+        return self._prediction(self._ask(lambda client: client.predict(self.name, X, version)), X)
 
     async def apredict(self, X: Any, version: str | None = None) -> Prediction:
         """Await what `predict` returns; any number may be on their way at once."""
         client = self._place.connection(name=self.name)
         try:
-            return self._prediction(await client.asynchronous().predict(self.name, X, version))
+            found = await client.asynchronous().predict(self.name, X, version)
         except (Unauthorized, NoAnswer):
             again = await asyncio.to_thread(self._place.connection, checked=True, name=self.name)
             if again is client:
                 raise
-            return self._prediction(await again.asynchronous().predict(self.name, X, version))
+            found = await again.asynchronous().predict(self.name, X, version)
+        # What is known of a bundle is read at its first answer.
+        return await asyncio.to_thread(self._prediction, found, X)
 
-    def _prediction(self, found: Inference) -> Prediction:
-        return Prediction(self.name, found.version, found.outputs, found.request_id)
+    def _prediction(self, found: Inference, X: Any) -> Prediction:
+        digest = next((row.digest for row in self.traffic if row.version == found.version), "")
+        notes = [*unseen(digest, X), *_not_numbers(found.outputs)]
+        return Prediction(self.name, found.version, found.outputs, found.request_id, notes)
 
     def described(self) -> Signature | None:
         """Return its signature, asked for where one of many in a list was told none; None while nothing serves."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from filelock import FileLock, Timeout
 
+from maas_jupyter.arguments import several
 from maas_jupyter.errors import Conflict, InvalidInput, MaasError, MissingDependency, NotFound, UsageError, nearest
 from maas_jupyter.tuning.report import BROKEN_OFF, TrialRow, TrialStatus, Tuning
 from maas_jupyter.tuning.space import Choice, Dimension, Value, combinations, parse_space
@@ -320,9 +321,9 @@ class Study:
         return {name: float(share) for name, share in sorted(found.items(), key=lambda item: -item[1])}
 
 
-def read_space(texts: tuple[str, ...]) -> list[Dimension]:
-    """Read the parts of a space that were given one by one."""
-    return parse_space(" ".join(texts))
+def read_space(texts: str | Sequence[str]) -> list[Dimension]:
+    """Read the parts of a space, given one by one or as one text."""
+    return parse_space(" ".join(several(texts)))
 
 
 def _suggest(trial: Any, dimension: Dimension) -> Value:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from math import isfinite
 from typing import TYPE_CHECKING, Any
 
 import traitlets
 
 from maas_jupyter import api
-from maas_jupyter.errors import InvalidInput, MaasError, NotFound, nearest
+from maas_jupyter.errors import InvalidInput, MaasError
 from maas_jupyter.widgets import html
 from maas_jupyter.widgets.comparison import TONES, conditions, render
 from maas_jupyter.widgets.live import Errand, LiveWidget, error_html, front, style, told
@@ -15,7 +16,7 @@ from maas_jupyter.widgets.live import Errand, LiveWidget, error_html, front, sty
 if TYPE_CHECKING:
     from maas_jupyter.optimization import Candidate, Comparison
 
-_CHAMPION = "champion"
+_CHAMPION, _REGISTER = "champion", "register"
 
 
 class ComparisonView(LiveWidget):
@@ -47,16 +48,12 @@ class ComparisonView(LiveWidget):
     def __init__(self, comparison: Comparison) -> None:
         self.comparison = comparison
         self._errand = Errand()
-        front_methods = {each.method for each in comparison.front}
         super().__init__(
             title=f"{comparison.subject} and its candidates",
             conditions=conditions(comparison),
             conclusion=comparison.conclusion,
             metric_name=comparison.metric_name,
-            rows=[
-                {**_row(each), "front": each.method in front_methods, **self._use(each)}
-                for each in comparison.candidates
-            ],
+            rows=self._rows(),
             selected=comparison.winner.method if comparison.winner else "",
         )
         self.observe(self._asked, "request")
@@ -64,12 +61,23 @@ class ComparisonView(LiveWidget):
     @property
     def picked(self) -> Candidate | None:
         """The candidate that was picked; None before."""
-        return next((each for each in self.comparison.candidates if each.method == self.selected), None)
+        return self.comparison.candidate(self.selected) if self.selected else None
 
     @property
     def reference(self) -> str:
         """The registered version that the picked candidate is; empty where it was not registered."""
-        return "" if self.picked is None else self._reference(self.picked)
+        return "" if self.picked is None else self.comparison.reference_of(self.selected)
+
+    def register(self) -> dict[str, Any]:
+        """Register the picked candidate, as the button does.
+
+        Returns
+        -------
+        dict
+            ``{"line": ...}`` or ``{"error": {"message": ..., "hint": ...}}``.
+        """
+        self._do({"do": _REGISTER, "method": self.selected})
+        return dict(self.result)
 
     def make_champion(self) -> dict[str, Any]:
         """Point the alias ``champion`` at the picked candidate's version, as the button does.
@@ -88,11 +96,7 @@ class ComparisonView(LiveWidget):
 
     @traitlets.validate("selected")
     def _known(self, proposal: Any) -> str:
-        methods = [each.method for each in self.comparison.candidates]
-        if proposal["value"] and proposal["value"] not in methods:
-            hint = nearest(proposal["value"], methods, what="candidates", otherwise="")
-            raise NotFound(f"There is no candidate '{proposal['value']}'.", hint=hint)
-        return str(proposal["value"])
+        return self.comparison.candidate(proposal["value"]).method if proposal["value"] else ""
 
     def _asked(self, change: dict[str, Any]) -> None:
         if request := change["new"]:
@@ -100,34 +104,42 @@ class ComparisonView(LiveWidget):
 
     def _do(self, request: dict[str, Any]) -> None:
         try:
-            method = request.get("method")
-            candidate = next((each for each in self.comparison.candidates if each.method == method), None)
-            reference = "" if candidate is None else self._reference(candidate)
-            if not reference:
-                raise InvalidInput(f"'{method}' is not registered.", hint="Only the winner and the original are.")
-            version = api.alias(reference, _CHAMPION)
-            self.result = {"id": request.get("id"), "line": f"{version.reference} is the {_CHAMPION} now."}
+            self.result = {"id": request.get("id"), "line": self._done(request.get("do"), str(request.get("method")))}
         except MaasError as error:
             self.result = {"id": request.get("id"), "error": told(error)}
         except Exception as error:  # noqa: BLE001  # this is a thread: the cell shows what went wrong
             self.result = {"id": request.get("id"), "error": told(InvalidInput(f"{type(error).__name__}: {error}"))}
         self.refresh_twin()
 
-    def _reference(self, candidate: Candidate) -> str:
-        if candidate.verdict == "original":
-            return self.comparison.subject
-        if candidate.verdict == "winner" and self.comparison.version is not None:
-            return self.comparison.version.reference
-        return ""
+    def _done(self, what: Any, method: str) -> str:
+        """Do what is asked for with a candidate, and say it."""
+        if what == _REGISTER:
+            version = api.pick(self.comparison, method)
+            self.rows = self._rows()
+            return f"{method} is registered as {version.reference}."
+        reference = self.comparison.reference_of(method)
+        if not reference:
+            raise InvalidInput(f"'{method}' is not registered.", hint="Register it first: view.register()")
+        return f"{api.alias(reference, _CHAMPION).reference} is the {_CHAMPION} now."
 
-    def _use(self, candidate: Candidate) -> dict[str, str]:
-        """Return what can be done with a candidate: its version, and the code to type."""
-        reference = self._reference(candidate)
+    def _rows(self) -> list[dict[str, Any]]:
+        front = {each.method for each in self.comparison.front}
+        return [{**_row(each), "front": each.method in front, **self._use(each)} for each in self.comparison.candidates]
+
+    def _use(self, candidate: Candidate) -> dict[str, Any]:
+        """Return what can be done with a candidate: its version or whether it may become one, and the code to type."""
+        reference = self.comparison.reference_of(candidate.method)
         if reference:
-            return {"reference": reference, "code": f"%maas publish {reference}"}
+            return {"reference": reference, "free": False, "code": f"%maas publish {reference}"}
+        if self.comparison.can_pick(candidate.method):
+            return {"reference": "", "free": True, "code": f"comparison.pick({candidate.method!r})"}
         command = self.comparison.command
         single = "+" not in candidate.method and "\n" not in command and "--method" not in command
-        return {"reference": "", "code": f"{command} --method {candidate.method}" if command and single else ""}
+        return {
+            "reference": "",
+            "free": False,
+            "code": f"{command} --method {candidate.method}" if command and single else "",
+        }
 
     def static(self) -> dict[str, Any]:
         """Return the comparison's own display, and what was picked."""
@@ -166,4 +178,5 @@ def _row(candidate: Candidate) -> dict[str, Any]:
     if speed is not None:
         row.update(p50=speed.p50_ms, p95=speed.p95_ms, spread=speed.spread)
         row.update(throughput=speed.rows_per_second, batch=speed.batch_size)
-    return row
+    # JSON has no other numbers.
+    return {name: None if isinstance(value, float) and not isfinite(value) else value for name, value in row.items()}

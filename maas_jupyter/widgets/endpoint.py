@@ -98,11 +98,12 @@ def _versions(versions: list[VersionMetrics]) -> str:
 def render_prediction(prediction: Prediction) -> dict[str, Any]:
     """Draw the first rows of an answer: the label and the best scores, or the numbers."""
     note = f"answered by version {prediction.version}"
+    notes = "".join(f"<div>{html.badge('note', 'warn')} {html.text(each)}</div>" for each in prediction.notes)
     if prediction.labels is None or prediction.scores is None:
         outputs = list(prediction.outputs.items())
         shown = [[str(row), *(html.text(value[row]) for _, value in outputs)] for row in range(_shown_rows(prediction))]
         markup = html.heading(prediction.endpoint, note) + html.table(["row", *(name for name, _ in outputs)], shown)
-        return html.bundle(markup, repr(prediction))
+        return html.bundle(markup + notes, repr(prediction))
     labels, scores = prediction.labels, prediction.scores
     rows = []
     for index in range(_shown_rows(prediction)):
@@ -110,7 +111,7 @@ def render_prediction(prediction: Prediction) -> dict[str, Any]:
         rows.append([str(index), f"<b>{html.text(labels[index])}</b>", f"{best:.4f}", html.bar(best)])
     more = f"<div>and {len(labels) - _MOST_ROWS:,} more rows</div>" if len(labels) > _MOST_ROWS else ""
     markup = html.heading(prediction.endpoint, note) + html.table(["row", "label", "score", ""], rows, numbers=(0, 2))
-    return html.bundle(markup + more, repr(prediction))
+    return html.bundle(markup + more + notes, repr(prediction))
 
 
 def render_logs(lines: LogLines) -> dict[str, Any]:

@@ -143,7 +143,10 @@ class EndpointView(LiveWidget):
         words = [f"{self.title} is {row['state']}", totals]
         cells = []
         for title, fields, unit in CURVES:
-            last = ", ".join(_number(points[-1][field], unit) for field in fields) if points else "–"
+            latest = [points[-1][field] for field in fields] if points else [None]
+            last = (
+                ", ".join(_number(value, unit) for value in latest) if any(each is not None for each in latest) else "–"
+            )
             courses = [[point[field] for point in points] for field in fields]
             cells.append([html.text(title), html.text(last), sparkline(courses, f"{title}: {last}")])
             words += [f"{title} {last}"] if points else []

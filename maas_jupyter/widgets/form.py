@@ -7,15 +7,19 @@ import binascii
 import io
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from maas_jupyter.api.playing import Known
 from maas_jupyter.errors import InvalidInput
 from maas_jupyter.schema import Signature, TensorSpec
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
 
 FieldKind = Literal["number", "truth", "choice", "text", "drawing", "file", "json"]
 
@@ -126,6 +130,10 @@ def _channels(row: list[int]) -> int:
     return (row[0] if row[0] in (1, 3) else row[2]) if len(row) == 3 else 1
 
 
+def _cut(text: str) -> str:
+    return text if len(text) <= 80 else f"{text[:80]} …"
+
+
 def _example(spec: TensorSpec) -> str:
     """Return a row of zeros as JSON."""
     row = [max(size, 1) for size in spec.shape[1:]]
@@ -176,7 +184,7 @@ def _value(kind: Any, value: Any, spec: TensorSpec, known: Known, ink: float) ->
     try:
         return [json.loads(value)]
     except (TypeError, ValueError) as error:
-        raise InvalidInput(f"'{spec.name}' is no JSON: {error}", hint=f"Such as {_example(spec)[:80]}") from error
+        raise InvalidInput(f"'{spec.name}' is no JSON: {error}", hint=f"Such as {_cut(_example(spec))}") from error
 
 
 def _numbers(value: Any, spec: TensorSpec) -> np.ndarray:
@@ -221,23 +229,36 @@ def _file(value: Any, spec: TensorSpec, known: Known, ink: float) -> Any:
         data = base64.b64decode(str(value["data"]), validate=True)
     except (TypeError, KeyError, binascii.Error) as error:
         raise InvalidInput(f"There is no file for '{spec.name}'.", hint="Choose one.") from error
+    if spec.name in known.images:
+        with _picture(data, spec):
+            return [data]
     if spec.datatype == "BYTES":
-        return [data] if spec.name in known.images else [data.decode("utf-8", "replace")[:_TEXT_LENGTH]]
+        return [data.decode("utf-8", "replace")[:_TEXT_LENGTH]]
     return _shaped(_decoded(data, spec) * np.float32(ink), spec)
+
+
+@contextmanager
+def _picture(data: bytes, spec: TensorSpec) -> Iterator[Image]:
+    """Open an image file; one that is none, or is cut, is said to be so."""
+    from PIL import Image, UnidentifiedImageError
+
+    try:
+        with Image.open(io.BytesIO(data)) as picture:
+            picture.load()
+            yield picture
+    except UnidentifiedImageError as error:
+        raise InvalidInput(f"The file for '{spec.name}' is no image.", hint="Choose a PNG or a JPEG file.") from error
+    except (OSError, SyntaxError, Image.DecompressionBombError) as error:
+        raise InvalidInput(f"The image file for '{spec.name}' cannot be read: {error}") from error
 
 
 def _decoded(data: bytes, spec: TensorSpec) -> np.ndarray:
     """Return an image file's points, from 0 to 1, in the model's size and layout."""
-    from PIL import Image, UnidentifiedImageError
-
     row = spec.shape[1:]
     height, width = _sides(row) or (0, 0)
     channels = _channels(row)
-    try:
-        with Image.open(io.BytesIO(data)) as picture:
-            small = picture.convert("L" if channels == 1 else "RGB").resize((width, height))
-    except (UnidentifiedImageError, OSError, Image.DecompressionBombError) as error:
-        raise InvalidInput(f"The file for '{spec.name}' is no image that can be read: {error}") from error
+    with _picture(data, spec) as picture:
+        small = picture.convert("L" if channels == 1 else "RGB").resize((width, height))
     points = np.asarray(small, dtype=np.float32) / 255
     return points.transpose(2, 0, 1) if channels == 3 and row[0] == 3 else points
 
@@ -266,10 +287,10 @@ def thumbnail(values: Mapping[str, Any]) -> str:
     return ""
 
 
-def shown(value: Any) -> str:
-    """Return an input as Python source."""
+def shown(value: Any, file: str = "image.png") -> str:
+    """Return an input as Python source; what was in a file, by the file's name."""
     if isinstance(value, np.ndarray):
         return json.dumps(np.round(value.astype(np.float64), 4).tolist()).replace("NaN", "float('nan')")
     if isinstance(value, list) and value and isinstance(value[0], bytes):
-        return '[Path("image.png").read_bytes()]'
+        return f"[Path({file!r}).read_bytes()]"
     return repr(value)

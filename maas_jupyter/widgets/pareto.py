@@ -59,7 +59,7 @@ def _words(comparison: Comparison, candidate: Candidate) -> str:
 
 
 def _placed(comparison: Comparison) -> tuple[list[_Dot], tuple[list[float], list[float]]]:
-    timed = [each for each in comparison.candidates if each.measured is not None and each.measured.speed is not None]
+    timed = comparison.drawn
     if not timed:
         return [], ([], [])
     points = []

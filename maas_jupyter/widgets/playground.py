@@ -10,7 +10,8 @@ import numpy as np
 import traitlets
 
 from maas_jupyter.api.playing import known_of
-from maas_jupyter.errors import InvalidInput, MaasError, Unavailable
+from maas_jupyter.api.subjects import to_endpoint
+from maas_jupyter.errors import InvalidInput, MaasError, NotFound, Unavailable
 from maas_jupyter.widgets import form, html
 from maas_jupyter.widgets.live import Errand, LiveWidget, error_html, front, style, told
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from maas_jupyter.targets import Endpoint, Prediction
 
 _THUMB = "height:24px;display:inline-block;vertical-align:middle;image-rendering:pixelated;margin:0"
+_NOTHING = "(nothing)"
 _MOST_BARS, _MOST_TRIES, _MOST_VALUES = 10, 20, 64
 
 
@@ -73,7 +75,7 @@ class Playground(LiveWidget):
             title=f"{endpoint.name} on {endpoint.target}",
             note=self._known.note,
             fields=[each.as_dict() for each in form.fields_of(signature, self._known)],
-            versions=[row.version for row in endpoint.traffic if row.version and row.state == "ready"],
+            versions=_versions(endpoint),
             scale=float(ink),
         )
         self.observe(self._asked, "request")
@@ -113,9 +115,13 @@ class Playground(LiveWidget):
             before = time.perf_counter()
             found = self._endpoint.predict(inputs, version)
             answer["ms"] = (time.perf_counter() - before) * 1e3
-            self.code = self._code(inputs, version)
+            self.code = self._code(values, inputs, version)
             self.prediction = found
             answer.update(_read(found, self._known.labels))
+            if found.version not in self.versions:
+                self._look_again()
+        except (NotFound, Unavailable) as error:
+            answer["error"] = told(self._look_again() or error)
         except MaasError as error:
             answer["error"] = told(error)
         except Exception as error:  # noqa: BLE001  # this is a thread: the cell shows what went wrong
@@ -124,12 +130,28 @@ class Playground(LiveWidget):
         self.answer = answer
         self.refresh_twin()
 
-    def _code(self, inputs: dict[str, Any], version: str | None) -> str:
+    def _look_again(self) -> MaasError | None:
+        """See which versions there are now; return an error where it was withdrawn."""
+        name, target = self._endpoint.name, self._endpoint.target
+        try:
+            self.versions = _versions(to_endpoint(name, target))
+        except NotFound:
+            self.versions = []
+            return Unavailable(f"{self.title} is not published any more.", hint=f"%maas publish {name}")
+        except MaasError:
+            return None  # the error of the request says it
+        return None
+
+    def _code(self, values: dict[str, Any], inputs: dict[str, Any], version: str | None) -> str:
         files = any(isinstance(value, list) and isinstance(value[0], bytes) for value in inputs.values())
         lines = ["from pathlib import Path", ""] if files else []
+        chosen = {key: values[key]["value"] for key in inputs if values[key].get("kind") == "file"}
+        names = {key: str(file.get("name", "image.png")) for key, file in chosen.items()}
         name = f"{self._endpoint.name}/{version}" if version else self._endpoint.name
         where = "" if self._endpoint.target == "local" else f", on={self._endpoint.target!r}"
-        pairs = ",\n".join(f"    {key!r}: {form.shown(value)}" for key, value in inputs.items())
+        pairs = ",\n".join(
+            f"    {key!r}: {form.shown(value, names.get(key, 'image.png'))}" for key, value in inputs.items()
+        )
         lines += ["import maas_jupyter", "", f"inputs = {{\n{pairs},\n}}"]
         lines += [f"answer = maas_jupyter.predict({name!r}, inputs{where})", "answer"]
         return "\n".join(lines)
@@ -150,14 +172,19 @@ class Playground(LiveWidget):
         return html.bundle(markup, "\n".join([f"{self.title}, the newest first:", *map(_line, self.tries)]))
 
 
+def _versions(endpoint: Endpoint) -> list[str]:
+    return [row.version for row in endpoint.traffic if row.version and row.state == "ready"]
+
+
 def _row(answer: dict[str, Any]) -> list[str]:
     picture = f'<img src="data:image/png;base64,{answer["picture"]}" alt="" height="24" style="{_THUMB}"> '
     given = (picture if answer["picture"] else "") + f'<span style="opacity:.8">{html.text(answer["given"])}</span>'
     if "error" in answer:
         return [error_html(answer["error"]), "", "", "", "", given]
-    scores = answer["scores"]
-    best = scores[0][1] if scores else None
-    shown = [f"{best:.4f}", html.bar(best)] if best is not None else ["", ""]
+    shown = ["", ""]
+    if scores := answer["scores"]:
+        best = scores[0][1]
+        shown = [_score(best), "" if best is None else html.bar(best)]
     took = f"{answer['ms']:.1f} ms"
     return [f"<b>{html.text(answer['label'])}</b>", *shown, html.text(answer["version"]), took, given]
 
@@ -165,8 +192,12 @@ def _row(answer: dict[str, Any]) -> list[str]:
 def _line(answer: dict[str, Any]) -> str:
     if "error" in answer:
         return f"  {answer['given']}: {answer['error']['message']}"
-    score = f" {answer['scores'][0][1]:.4f}" if answer["scores"] else ""
+    score = f" {_score(answer['scores'][0][1])}" if answer["scores"] else ""
     return f"  {answer['given']}: {answer['label']}{score}, version {answer['version']}, {answer['ms']:.1f} ms"
+
+
+def _score(score: float | None) -> str:
+    return "no number" if score is None else f"{score:.4f}"
 
 
 def _given(values: dict[str, Any]) -> str:
@@ -181,7 +212,7 @@ def _given(values: dict[str, Any]) -> str:
         elif kind == "file":
             text = str(value.get("name", "a file")) if isinstance(value, dict) else "no file"
         else:
-            text = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+            text = ", ".join(str(part) or _NOTHING for part in (value if isinstance(value, list) else [value]))
         text = text if len(text) <= 40 else f"{text[:40]} …"
         words.append(text if len(values) == 1 else f"{name} {text}")
     return ", ".join(words) if len(words) <= 4 else ", ".join(words[:4]) + f" and {len(words) - 4} more"
@@ -194,14 +225,14 @@ def _read(found: Prediction, labels: list[str]) -> dict[str, Any]:
         row = found.scores[0]
         names = labels if len(labels) == len(row) else [str(index) for index in range(len(row))]
         order = np.argsort(-row, kind="stable")[:_MOST_BARS]
-        read["label"] = _text(found.labels[0])
-        read["scores"] = [[names[index], float(row[index])] for index in order]
+        read["label"] = _text(found.labels[0]) or _NOTHING
+        read["scores"] = [[names[index], _finite(row[index])] for index in order]
         read["classes"] = len(row)
         return read
     outputs = {name: _value(value[0] if value.ndim else value) for name, value in found.outputs.items()}
     read["outputs"] = outputs
     first = next(iter(outputs.values()), "")
-    read["label"] = f"{first:.6g}" if isinstance(first, float) and math.isfinite(first) else str(first)[:80]
+    read["label"] = (f"{first:.6g}" if isinstance(first, float) else str(first)[:80]) or _NOTHING
     return read
 
 
@@ -219,6 +250,11 @@ def _number(value: Any) -> float | int | str:
     if isinstance(value, np.integer | np.bool_):
         return int(value)
     return float(value) if math.isfinite(value) else str(value)
+
+
+def _finite(score: Any) -> float | None:
+    """Return a score as JSON can hold it; None for what is no number."""
+    return float(score) if math.isfinite(score) else None
 
 
 def _text(value: Any) -> str:

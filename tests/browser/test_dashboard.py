@@ -76,6 +76,7 @@ def test_a_dashboard_opens_from_a_row_and_comes_back(endpoint, lab, page, artifa
         page.evaluate("() => window.jupyterapp.commands.execute('application:toggle-left-area')")
     open_lab(page, url, token)
     expect(dashboard.locator("canvas")).to_have_count(len(CHARTS))
+    expect(dashboard.get_by_role("button", name="6 h")).to_have_attribute("aria-pressed", "true")
 
     maas_jupyter.stop()
     expect(dashboard.locator(".maas-headline .maas-state")).to_have_text("stopped")

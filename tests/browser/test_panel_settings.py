@@ -82,7 +82,8 @@ def test_everything_is_reached_by_keys(served, lab, page):
     open_lab(page, lab, "&reset")
     page.evaluate("() => window.jupyterapp.commands.execute('maas:show-panel')")
     panel = page.locator("#maas-panel")
-    expect(panel.locator("[data-model]")).to_have_count(2)
+    # The first look at the registry has MLflow to import.
+    expect(panel.locator("[data-model]")).to_have_count(2, timeout=30_000)
     header = panel.locator("[data-section='endpoints'] h2 button").first
     header.focus()
     names = []

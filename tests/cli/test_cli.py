@@ -53,8 +53,12 @@ def test_verbs_that_need_a_notebook_are_not_offered(home, maas):
     assert maas("train", "--help").stdout.startswith("Usage: %maas train [OPTIONS] MODEL")
     refused = maas("train", "net")
     assert refused.returncode == 2
-    assert "'train' needs the objects of a notebook" in refused.stderr
+    assert "'train' needs a notebook" in refused.stderr
     assert "hint: In a cell: %maas train --help" in refused.stderr
+    assert "\n  play " not in offered
+    form = maas("play", "digits")
+    assert form.returncode == 2
+    assert "hint: In a cell: %maas play --help" in form.stderr
 
 
 @pytest.mark.parametrize(
@@ -62,6 +66,8 @@ def test_verbs_that_need_a_notebook_are_not_offered(home, maas):
     [
         (["publish", "nothing"], 1, "There is no model called 'nothing'.", ""),
         (["predict", "nothing", "[[1, 2"], 1, "is not JSON", "Write rows as"),
+        (["predict", "nothing", "so dull"], 1, "is not JSON", """A text is a row of a list: '["so dull"]'"""),
+        (["predict", "nothing", "it's dull"], 1, "is not JSON", "A text is a row of a list"),
         (["publish"], 2, "MODEL is missing", "See maas publish --help"),
         (["unpublish", "nothing"], 1, "no endpoint 'nothing'", ""),
         (["stop", "nothing"], 1, "no endpoint 'nothing'", ""),
@@ -92,6 +98,7 @@ def test_an_error_is_two_lines_and_says_by_its_status_whose_it_is(home, maas, wo
         ("see %maas endpoints and %maas history NAME.", "see maas endpoints and maas history NAME."),
         ("Train one: %maas train net --data train", "Train one: %maas train net --data train"),
         ("%maas --help, %%maas and maas publish", "%maas --help, %%maas and maas publish"),
+        ("%maas logs\n```python\n%maas logs\n```\n%maas logs", "maas logs\n```python\n%maas logs\n```\nmaas logs"),
     ],
 )
 def test_verbs_are_named_as_they_are_typed(text, typed):

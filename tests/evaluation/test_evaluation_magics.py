@@ -66,6 +66,13 @@ def test_several_models_are_compared(shell, tasted):
     assert [pair.other for pair in shell.user_ns["result"].pairs] == ["tasted/2", "Sequential"]
 
 
+def test_rows_that_one_of_the_models_does_not_take_name_it(shell, tasted, capsys):
+    result = shell.run_cell("%maas evaluate tasted/1 --data (data[0][:, :5], data[1])")
+    said = result.error_in_exec.message
+    assert said.startswith("tasted/1 does not take these rows, here the first one: Input 'input' expects the shape")
+    assert said.endswith("(rows, 13), given is (1, 5).")
+
+
 def test_one_model_is_not_enough(shell, tasted):
     result = shell.run_cell("%maas compare tasted/1 --data data")
     assert "OTHER is missing" in str(result.error_in_exec)

@@ -13,7 +13,7 @@ import pytest
 from maas_jupyter import schema
 from maas_jupyter.monitoring import details as pages
 from maas_jupyter.monitoring import rows
-from maas_jupyter.registry import details
+from maas_jupyter.registry import details, last_evaluation, origin
 from maas_jupyter.runs import RunStatus
 
 FOLDER = Path(__file__).parents[2] / "labextension" / "src"
@@ -30,7 +30,7 @@ LITERALS = {
 }
 STRUCTS = {
     name: kind
-    for module in (rows, pages, details)
+    for module in (rows, pages, details, last_evaluation, origin)
     for name, kind in vars(module).items()
     if isinstance(kind, type)
     and issubclass(kind, msgspec.Struct)

@@ -97,6 +97,22 @@ def test_expressions_need_no_quotes_of_their_own(shell):
     assert "val_accuracy" in shell.user_ns["run"].metrics
 
 
+def test_a_model_may_be_an_expression(shell):
+    shell.run_cell("import torch\nmodels = {'small': net}")
+    assert shell.run_cell("%maas train torch.nn.Linear(13, 3) --data data --epochs 1 --name expressed").success
+    assert shell.run_cell("run = %maas train models['small'] --data data --epochs 1").success
+    assert shell.user_ns["run"].model is shell.user_ns["net"]
+    assert shell.run_cell("found = %maas evaluate run.model --data data").success
+    assert shell.user_ns["found"].subject == "Sequential"
+
+
+def test_a_reference_that_reads_as_an_expression_is_a_reference(shell):
+    shell.run_cell("%maas train net --data data --epochs 1 --name dotted.name")
+    shell.run_cell("dotted = 4")
+    assert shell.run_cell("found = %maas evaluate dotted.name --data data").success
+    assert shell.user_ns["found"].subject == "dotted.name/1"
+
+
 def test_a_number_of_the_notebook_is_no_loss(shell):
     shell.user_ns["mse"] = 0.3
     shell.run_cell("import torch\nreg = torch.nn.Linear(13, 1)")
@@ -128,11 +144,14 @@ def test_an_error_in_the_body_is_the_notebooks_own(shell, capsys):
     ("line", "kind", "said", "hint"),
     [
         ("%maas trian net", UsageError, "No such command 'trian'. Did you mean 'train'?", "%maas --help"),
-        ("%maas train net --data data --epoch 3", UsageError, "Did you mean '--epochs'?", "%maas train --help"),
+        ("%maas train net --data data --epoch 3", UsageError, "no option --epoch", "Did you mean --epochs? See"),
         ("%maas train net --data data --epochs many", UsageError, "'many' is not a valid int", "%maas train --help"),
         ("%maas train net", UsageError, "--data is missing", "%maas train --help"),
         ("%maas train", UsageError, "MODEL and --data are missing", "%maas train --help"),
         ("%maas train ned --data data", UsageError, "'ned' is not a torch module", "variable"),
+        ("%maas train nett() --data data", UsageError, "no variable called 'nett'", "Did you mean 'net'"),
+        ("%maas train dict() --data data", UsageError, "'dict()' is a dict, not a torch module", "variable"),
+        ("%maas train net[9] --data data", InvalidInput, "'net[9]' fails: index 9 is out of range", "cell"),
         ("%maas train net --data data --val 1.5", UsageError, "--val is 1.5", "0.2"),
         ("%maas train net --data dat/train.csv", NotFound, "no file dat/train.csv", ""),
         ("%maas train net --data data/train.csv", NotFound, "no file data/train.csv", ""),
@@ -168,6 +187,13 @@ def test_help_shows_every_option_and_returns_nothing(shell, capsys):
     assert shell.user_ns["shown"] is None
     for word in ("--data", "--max-drop", "--method", "[default: 0.01]"):
         assert word in out
+
+
+def test_help_folds_what_is_said_of_arguments_as_it_does_of_options(shell, capsys):
+    shell.run_cell("%maas train --help")
+    out = capsys.readouterr().out
+    assert "\nArguments:\n  MODEL  A module" in out
+    assert max(map(len, out.splitlines())) <= 100
 
 
 @pytest.mark.parametrize("verb", api.VERBS, ids=lambda verb: verb.__name__)

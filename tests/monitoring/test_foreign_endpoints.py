@@ -277,8 +277,10 @@ def test_nobody_answers(servers):
     with socket.socket() as bound:
         bound.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{bound.getsockname()[1]}"
-        with pytest.raises(Unavailable, match="Nothing answers"):
+        with pytest.raises(Unavailable) as caught:
             attach(servers, url, how_to_set=how_to_set)
+    assert caught.value.message == f"Nothing answers at {url}: the connection was refused."
+    assert "see whether the server runs" in caught.value.hint
 
 
 def test_a_redirect_is_not_followed(servers, run_server):

@@ -207,6 +207,11 @@ def test_the_past_of_servers_that_are_not_ours(server, prometheus, kind):
         ((404, b"404 page not found"), Unavailable, "404, and not as Prometheus does"),
         ((200, {"status": "success", "data": 3}), Unavailable, "no series"),
         ((302, b""), Unavailable, "302"),
+        (
+            (200, {"status": "success", "data": {"result": [{"metric": {}, "values": [[NOW, "many"]]}]}}),
+            Unavailable,
+            "no series",
+        ),
     ],
 )
 def test_what_goes_wrong_is_said(server, prometheus, override, kind, words):

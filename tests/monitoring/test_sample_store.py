@@ -1,7 +1,7 @@
 import os
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from maas_jupyter.errors import Unavailable
@@ -102,6 +102,8 @@ def test_a_damaged_file_is_named(store, tmp_path):
     assert "samples.db" in caught.value.message
 
 
+# Each example waits for the disk.
+@settings(deadline=None)
 @given(rates=st.dictionaries(st.text(max_size=20), st.floats(0, 1e6), max_size=4), p50=st.none() | st.floats(0, 1e6))
 def test_a_sample_survives_the_disk(tmp_path_factory, rates, p50):
     kept = Sample(NOW, 1.0, 0.0, p50, None, None, 3, None, None, None, rates, {})

@@ -164,6 +164,11 @@ def test_quantiles_interpolate_as_prometheus_does(q, expected):
     assert histogram_quantile(q, buckets) == pytest.approx(expected)
 
 
+def test_counts_below_zero_have_no_quantile():
+    assert histogram_quantile(0.95, {1.0: 0, math.inf: -5}) is None
+    assert histogram_quantile(0.95, {1.0: -5, math.inf: 5}) is not None
+
+
 def test_no_values_have_no_quantile():
     assert histogram_quantile(0.5, {1.0: 0, math.inf: 0}) is None
     assert histogram_quantile(0.5, {}) is None

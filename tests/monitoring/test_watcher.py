@@ -136,6 +136,21 @@ def test_the_first_snapshot_has_everything_and_a_later_one_what_is_new(watcher, 
     asyncio.run(session())
 
 
+def test_endpoints_keep_the_order_of_their_targets_whichever_answers_first(models, target, clock):
+    target.gate.clear()
+    watcher = Watcher(models, list, [target, Target("gpu")], interval=INTERVAL, clock=clock, patience=0.05)
+
+    async def session():
+        early = await watcher.snapshot()
+        assert [row.target for row in early.endpoints] == ["gpu"]
+        target.gate.set()
+        while len(found := (await watcher.snapshot()).endpoints) < 2:
+            await asyncio.sleep(0.01)
+        assert [row.target for row in found] == ["local", "gpu"]
+
+    asyncio.run(session())
+
+
 def test_versions_and_shadow_are_shown_apart(watcher, target):
     target.traffic = [
         VersionStatus("1", "d1", 90, "ready"),
@@ -367,6 +382,21 @@ def test_metrics_that_are_no_prometheus_text_do_not_break_the_snapshot(watcher, 
         await watcher.snapshot()
         target.scrape = lambda: parse(prometheus(1))
         assert (await watcher.snapshot()).endpoints[0].requests_total == 1
+
+    asyncio.run(session())
+
+
+def test_what_a_target_counts_cannot_break_the_snapshot(models, target, clock):
+    odd = Target("odd")
+    watcher = Watcher(models, list, [odd, target], interval=INTERVAL, clock=clock)
+
+    async def session():
+        assert {row.state for row in (await watcher.snapshot()).endpoints} == {"ready"}
+        odd.more = '\nmaas_requests_total{model="digits",version="1",protocol="v2",code="teapot"} 1'
+        first, second = sorted((await watcher.snapshot()).endpoints, key=lambda row: row.target != "odd")
+        assert (first.target, first.state) == ("odd", "unavailable")
+        assert "teapot" in first.reason
+        assert second.state == "ready"
 
     asyncio.run(session())
 

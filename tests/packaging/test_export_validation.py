@@ -178,7 +178,8 @@ def test_an_axis_whose_size_decides_is_named(tmp_path):
 
 def test_values_that_went_through_numpy_are_no_part_of_a_graph(tmp_path):
     net = nn.Sequential(nn.Linear(4, 4), modules.ThroughNumpy())
-    with pytest.raises(ExportError, match="computes something else"):
+    # Where torch follows numpy into the graph, the sum over the rows is what is refused.
+    with pytest.raises(ExportError, match=r"computes something else|beside others"):
         exported(net, (torch.rand(8, 4),), tmp_path / "net.onnx")
 
 

@@ -138,8 +138,19 @@ def test_a_model_whose_answer_hangs_on_the_padding_is_refused(tmp_path):
         def forward(self, input_ids):
             return self.head(self.words(input_ids).mean(1))
 
-    with pytest.raises(ExportError, match="computes something else"):
+    with pytest.raises(ExportError, match="Row 0 alone is answered otherwise than beside others") as refused:
         package_text(Careless(), TEXTS, word_tokenizer(), tmp_path, max_length=MAX_LENGTH, task="classification")
+    assert "attention_mask" in refused.value.hint
+
+
+def test_a_model_whose_answer_hangs_on_other_rows_is_refused(tmp_path):
+    class Centred(nn.Linear):
+        def forward(self, x):
+            return super().forward(x - x.mean(0))
+
+    with pytest.raises(ExportError, match="Row 0 alone is answered otherwise than beside others") as refused:
+        package(Centred(4, 2), (torch.rand(8, 4),), tmp_path, task="classification")
+    assert "over the rows" in refused.value.hint
 
 
 def test_a_model_of_fewer_positions_than_max_length_is_refused(tmp_path):

@@ -74,6 +74,32 @@ def test_the_copy_on_this_machine_goes_with_the_last_version_that_has_it(registr
     assert not kept.exists()
 
 
+@pytest.mark.parametrize("digest", ["../../elsewhere", "", "."])
+def test_a_digest_that_somebody_wrote_by_hand_deletes_nothing(home, registry, digest):
+    name = f"forged-{len(digest)}"
+    (version,) = register(name)
+    kept = registry.fetch(version).folder
+    elsewhere = kept.parent.parent.parent / "elsewhere"
+    elsewhere.mkdir(exist_ok=True)
+    client = MlflowClient(tracking_uri=registry.uri, registry_uri=registry.uri)
+    client.set_model_version_tag(name, "1", "maas.digest", digest)
+    with pytest.raises(NotFound):
+        maas_jupyter.delete(f"{name}/1", confirm=f"{name}/1")
+    assert elsewhere.is_dir()
+    assert kept.is_dir()
+
+
+def test_files_that_were_not_registered_from_here_stay(registry, tmp_path):
+    (mine,) = register("elsewhere-files")
+    (tmp_path / "thesis").mkdir()
+    client = MlflowClient(tracking_uri=registry.uri, registry_uri=registry.uri)
+    tags = client.get_model_version("elsewhere-files", "1").tags
+    client.create_model_version("elsewhere-files", (tmp_path / "thesis").as_uri(), mine.run_id, tags=tags)
+    said = str(maas_jupyter.delete("elsewhere-files/2", confirm="elsewhere-files/2"))
+    assert (tmp_path / "thesis").is_dir()
+    assert "thesis" in said
+
+
 def test_a_model_goes_with_all_its_versions(registry):
     versions = register("leaving", 2)
     with pytest.raises(UsageError, match="leaving with its 2 versions and @champion"):

@@ -15,7 +15,7 @@ import maas_jupyter
 from maas_jupyter import config
 from maas_jupyter.errors import NotFound, UsageError
 from maas_jupyter.registry import Registry
-from maas_jupyter.registry.details import MOST_CLASSES, ClassScores, confusion_of
+from maas_jupyter.registry.last_evaluation import MOST_CLASSES, ClassScores, confusion_of
 
 pytestmark = pytest.mark.usefixtures("home")
 
@@ -110,10 +110,30 @@ def test_a_model_that_was_reshaped_does_not_have_its_parents_parameters(run, reg
         assert registry.details(made.reference).parameters is None
 
 
+def test_only_those_ancestors_are_read_that_say_something(run, registry, monkeypatch):
+    name, bundle = "descended", registry.fetch(registry.resolve("carded/1"))
+    made = None
+    for number in range(4):
+        params = {"method": "static-int8", **({"parameters": 7} if number == 2 else {})}
+        run_id = registry.start_run("optimize", params, {"maas.verb": "optimize"})
+        made = registry.register(name, bundle, run_id=run_id, metrics={}, parent=f"{name}/{number}")
+    read = []
+    get_run = type(registry._client).get_run
+    monkeypatch.setattr(type(registry._client), "get_run", lambda self, id_: read.append(id_) or get_run(self, id_))
+    found = registry.details(made.reference)
+    assert found.parameters == 7
+    # Its own, its parent's, and the first ancestor's.
+    assert len(set(read)) == 3
+
+
 def test_what_cannot_be_read_is_told_and_the_rest_is_there(registry, client, home):
     version = maas_jupyter.register(mlp(13, 3), name="damaged", data=wine())
     maas_jupyter.evaluate("damaged", data=wine())
-    (artifacts(client, version.run_id) / "evaluation" / "evaluation.json").write_text('{"rows": "many"}')
+    kept = artifacts(client, version.run_id) / "evaluation" / "evaluation.json"
+    said = json.loads(kept.read_text())
+    kept.write_text(json.dumps({**said, "intervals": {"accuracy": [0.5]}}))
+    assert any("evaluation" in trouble for trouble in registry.details("damaged").troubles)
+    kept.write_text('{"rows": "many"}')
     manifest = Path(version.source.removeprefix("file://")) / "maas.json"
     manifest.write_text(json.dumps({**json.loads(manifest.read_text()), "task": "regression"}))
     # What is kept on this machine would be asked first.

@@ -1,4 +1,5 @@
 import json
+import shlex
 from urllib.parse import quote
 
 import numpy as np
@@ -92,6 +93,15 @@ async def test_a_model_goes_all_the_way(jp_fetch, act, refused, versions, local)
     assert "no longer published" in await act("POST", *ENDPOINT, "unpublish")
     with pytest.raises(NotFound):
         local.endpoint("square")
+
+
+async def test_the_local_server_stops_and_comes_back_with_what_it_served(act, refused, versions, local):
+    await act("POST", *ENDPOINT, "publish", body={"version": "1"})
+    assert "stopped" in await act("POST", "targets", "local", "stop")
+    assert local.endpoint("square").state == "stopped"
+    assert "square" in await act("POST", "targets", "local", "start")
+    assert local.endpoint("square").state == "ready"
+    assert (await refused("POST", "targets", "nowhere", "start"))[0] in (400, 404)
 
 
 async def test_the_line_for_a_shell_holds_no_token(jp_fetch, act, refused, versions, local):
@@ -212,12 +222,16 @@ class TestPagesOfMlflow:
             "targets": ["local"],
             "default": "local",
             "mlflow_url": "https://mlflow.example:5000/team",
+            "mlflow_command": None,
         }
         assert b"secret" not in answer.body
 
 
-async def test_a_registry_that_is_a_file_has_no_pages(jp_fetch):
-    assert json.loads((await jp_fetch("maas-jupyter", "targets")).body)["mlflow_url"] is None
+async def test_of_a_registry_that_is_a_file_the_program_that_shows_its_pages_is_named(jp_fetch, maas_home):
+    answer = json.loads((await jp_fetch("maas-jupyter", "targets")).body)
+    assert answer["mlflow_url"] is None
+    words = shlex.split(answer["mlflow_command"])
+    assert words == ["mlflow", "ui", "--backend-store-uri", f"sqlite:///{maas_home / 'mlflow.db'}"]
 
 
 EVERY = [
@@ -226,6 +240,8 @@ EVERY = [
     ("POST", (*ENDPOINT, "promote")),
     ("POST", (*ENDPOINT, "rollback")),
     ("POST", (*ENDPOINT, "unpublish")),
+    ("POST", ("targets", "local", "start")),
+    ("POST", ("targets", "local", "stop")),
     ("GET", (*ENDPOINT, "curl")),
     ("PUT", ("models", "square", "aliases", "best")),
     ("DELETE", ("models", "square", "versions")),

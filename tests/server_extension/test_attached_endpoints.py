@@ -138,6 +138,21 @@ async def test_a_damaged_list_is_named_and_hides_nothing_else(jp_fetch, maas_hom
     assert "attached.json" in said["message"]
 
 
+async def test_a_list_that_becomes_unreadable_hides_nothing(jp_fetch, triton, maas_home):
+    await post(jp_fetch, {"url": triton.url, "name": "gpu"})
+    await look_until(jp_fetch, lambda snapshot: ("gpu", "resnet") in rows(snapshot))
+    kept = (maas_home / "attached.json").read_bytes()
+    (maas_home / "attached.json").unlink()
+    (maas_home / "attached.json").mkdir()
+    for _ in range(2):
+        assert ("gpu", "resnet") in rows(await snapshot_of(jp_fetch))
+    code, said = await refused(jp_fetch("maas-jupyter", "attached"))
+    assert code == 503
+    assert said["hint"]
+    (maas_home / "attached.json").rmdir()
+    (maas_home / "attached.json").write_bytes(kept)
+
+
 async def test_the_name_of_a_target_is_the_targets(jp_fetch, triton, maas_home):
     await post(jp_fetch, {"url": triton.url, "name": "gpu"})
     await look_until(jp_fetch, lambda snapshot: ("gpu", "resnet") in rows(snapshot))

@@ -123,7 +123,11 @@ async def test_a_registry_that_does_not_answer_is_no_missing_model(jp_serverapp,
         (("models",), {"sort": "colour"}, 400, "sorted by"),
         (("models",), {"limit": "many"}, 400, "no number"),
         (("models", "nothing"), {}, 404, "no model"),
+        (("models",), {"offset": "nan"}, 400, "no number"),
+        (("models",), {"limit": "inf"}, 400, "no number"),
         (("endpoints", "local", "digits", "samples"), {"seconds": "long"}, 400, "no number"),
+        (("endpoints", "local", "digits", "samples"), {"seconds": "nan"}, 400, "no number"),
+        (("endpoints", "local", "digits", "samples"), {"seconds": "1e300"}, 400, "no past of"),
     ],
 )
 async def test_what_cannot_be_asked_for_is_said(serverapp, jp_fetch, path, params, status, words):

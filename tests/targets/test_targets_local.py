@@ -559,6 +559,19 @@ def test_data_that_does_not_fit(target, bundles, rows, message):
         endpoint.predict(rows)
 
 
+def test_an_answer_that_is_no_number_is_said_to_be_none(target, bundles):
+    endpoint = target.publish("digits", "1", bundles.make(linear_softmax()))
+    rows = np.ones((4, 4), dtype=np.float32)
+    assert endpoint.predict(rows).notes == []
+    rows[2, 1] = np.nan
+    found = endpoint.predict(rows)
+    (note,) = found.notes
+    assert note.startswith("row 2 got scores of NaN or infinity, and so a label that means nothing")
+    assert repr(found).splitlines()[-1] == f"note: {note}"
+    rows[3, 0] = np.nan
+    assert endpoint.predict(rows).notes[0].startswith("2 rows, the first of them row 2, got scores")
+
+
 def test_several_inputs_are_a_dict(target, bundles):
     endpoint = target.publish("pair", "1", bundles.make(two_inputs()))
     assert endpoint.predict({"a": [1, 2], "i": [0, 2]}).outputs["prediction"].tolist() == [11, 32]

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import base64
+import json
+import re
 import subprocess
 import sys
 import threading
@@ -93,6 +96,46 @@ def test_a_request_that_cannot_be_is_an_error_in_words_and_kept(endpoint):
     assert "takes numbers" in repr(playground)
 
 
+def test_scores_that_are_no_numbers_are_said_to_be_so(endpoint):
+    playground = endpoint.playground()
+    answer = playground.ask(row("", 2, 3, 4))
+    assert [score for _, score in answer["scores"]] == [None, None, None]
+    assert "no number" in playground.static()["text/html"]
+    assert "(nothing), 2, 3, 4: " in repr(playground)
+    json.dumps([answer, playground.tries], allow_nan=False)
+
+
+def test_an_endpoint_that_was_withdrawn_meanwhile_is_not_asked_for_among_others(served, home, tmp_path):
+    maas_jupyter.register(Bundles(tmp_path).make(linear_softmax()), name="withdrawn-while-played")
+    playground = maas_jupyter.publish("withdrawn-while-played").playground()
+    maas_jupyter.unpublish("withdrawn-while-played")
+    error = playground.ask(row(1, 2, 3, 4))["error"]
+    assert error["message"] == "withdrawn-while-played on local is not published any more."
+    assert error["hint"] == "%maas publish withdrawn-while-played"
+    assert playground.versions == []
+    maas_jupyter.publish("withdrawn-while-played")
+    assert "error" not in playground.ask(row(1, 2, 3, 4))
+    assert playground.versions == ["1"]
+
+
+def test_a_server_that_was_stopped_meanwhile_is_started_again_by_its_own_word(served, own_home, tmp_path):
+    maas_jupyter.register(Bundles(tmp_path).make(linear_softmax()), name="stopped-while-played")
+    playground = maas_jupyter.publish("stopped-while-played").playground()
+    maas_jupyter.stop()
+    assert "%maas start" in playground.ask(row(1, 2, 3, 4))["error"]["hint"]
+    maas_jupyter.start()
+    assert "error" not in playground.ask(row(1, 2, 3, 4))
+    maas_jupyter.unpublish("stopped-while-played")
+    assert playground.ask(row(1, 2, 3, 4))["error"]["hint"] == "%maas publish stopped-while-played"
+
+
+def test_a_version_that_came_meanwhile_can_be_chosen(endpoint):
+    playground = endpoint.playground()
+    maas_jupyter.publish("flowers/2")
+    assert playground.ask(row(1, 2, 3, 4))["version"] == "2"
+    assert playground.versions == ["2"]
+
+
 def test_only_the_last_tries_are_kept(endpoint):
     playground = endpoint.playground()
     for number in range(25):
@@ -125,16 +168,16 @@ def test_without_the_registrys_version_the_note_says_what_is_missing(endpoint):
 def test_columns_of_texts_are_choices(home, tmp_path):
     from torch import nn
 
+    from maas_jupyter.categories import known_categories
     from maas_jupyter.data.table import CategoryColumn, NumberColumn, TablePreprocessing
     from maas_jupyter.packaging import package_table
-    from maas_jupyter.packaging.categories import categories_of
 
     frame = pd.DataFrame({"size": [1.0, 2.0, 3.0], "colour": ["red", "blue", "red"]})
     colour = CategoryColumn("colour", {"red": 0, "blue": 1}, unknown=2)
     preprocessing = TablePreprocessing(numbers=[NumberColumn("size")], categories=[colour])
     net = nn.Linear(preprocessing.features, 1)
     made = package_table(net, frame, tmp_path / "made", preprocessing=preprocessing, task="regression")
-    assert categories_of(made.bundle, ["colour"]) == {"colour": ["blue", "red"]}
+    assert known_categories(made.bundle.folder / "model.onnx", ["colour"]) == {"colour": ["red", "blue"]}
 
 
 # -- the view of an endpoint ------------------------------------------------------------------------------------------
@@ -261,6 +304,17 @@ def test_the_winner_and_the_original_can_become_the_champion(served, home):
 def test_what_is_not_registered_cannot():
     view = comparison(winner()).view()
     assert "not registered" in view.make_champion()["error"]["message"]
+    assert "not made by this kernel" in view.register()["error"]["message"]
+    assert not any(each["free"] for each in view.rows)
+
+
+def test_what_was_measured_as_no_number_is_shown_and_left_out_of_the_picture():
+    view = comparison(winner(), Candidate("odd", "", "int8", measured(float("nan"), 0.7), "worse", "it is nan")).view()
+    json.dumps(view.rows, allow_nan=False)
+    assert view.rows[2]["metric"] is None
+    assert [each.method for each in view.comparison.front] == ["int8"]
+    picture = base64.b64decode(re.search(r"svg\+xml;base64,([^\"]+)", view.static()["text/html"])[1]).decode()
+    assert "nan" not in picture
 
 
 # -- what all have in common ------------------------------------------------------------------------------------------

@@ -122,8 +122,21 @@ def test_what_cannot_be_read_says_so(given):
         inputs_of({"x": given}, signature(("x", "FP32", [-1, 1, 8, 8])), Known(), 1)
 
 
+@pytest.mark.parametrize("data", [b"plain text", base64.b64decode(png()["data"])[:40]])
+def test_a_file_that_is_no_image_is_not_sent(data):
+    given = {"x": {"kind": "file", "value": {"name": "a.png", "data": base64.b64encode(data).decode()}}}
+    with pytest.raises(InvalidInput, match=r"is no image|cannot be read"):
+        inputs_of(given, signature(("x", "BYTES", [-1])), Known(images={"x": (3, 8, 8)}), 1)
+
+
+def test_a_field_of_long_json_says_that_its_example_is_cut():
+    with pytest.raises(InvalidInput) as caught:
+        inputs_of({"x": {"kind": "json", "value": "["}}, signature(("x", "FP32", [-1, 90])), Known(), 1)
+    assert caught.value.hint.endswith(" …")
+
+
 def test_code_holds_the_values():
     array = np.array([[0.123456, np.nan]])
     assert eval(shown(array), {"float": float})[0][0] == 0.1235
-    assert shown([b"x"]) == '[Path("image.png").read_bytes()]'
+    assert shown([b"x"], "it's.png") == """[Path("it's.png").read_bytes()]"""
     assert shown(["a 'text'"]) == repr(["a 'text'"])

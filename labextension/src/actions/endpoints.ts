@@ -15,7 +15,7 @@ interface Change {
   readonly label: string;
   readonly title: string;
   readonly accept: string;
-  readonly warning: (name: string, target: string) => string;
+  readonly warning: (name: string, target: string, row: WatchedEndpoint | undefined) => string;
   readonly pending: (name: string) => string;
   readonly fits: (row: WatchedEndpoint) => boolean;
   readonly dangerous: boolean;
@@ -33,10 +33,14 @@ export const endpointActions: Group = ({ commands, subjects, places, maas }) => 
       label: trans.__('Promote…'),
       title: trans.__('Promote the canary'),
       accept: trans.__('Promote'),
-      warning: (name, target) =>
-        trans.__('All traffic of %1 on %2 goes to its canary, or to its shadow where it has no canary.', name, target),
+      warning: (name, target, row) => {
+        const version = row && candidateOf(row);
+        return version === undefined
+          ? trans.__('All traffic of %1 on %2 goes to its canary, or to its shadow where it has no canary.', name, target)
+          : trans.__('All traffic of %1 on %2 goes to version %3.', name, target, version);
+      },
       pending: name => trans.__('Promoting %1…', name),
-      fits: row => known(row) && hasCandidate(row),
+      fits: row => known(row) && candidateOf(row) !== undefined,
       dangerous: false
     },
     {
@@ -87,7 +91,7 @@ export const endpointActions: Group = ({ commands, subjects, places, maas }) => 
     }
     const { target, name } = subject;
     const form = new Form()
-      .say(kind.warning(name, target))
+      .say(kind.warning(name, target, subjects.known(subject)))
       .input('reason', trans.__('Reason, for the history'), { maxlength: '200' });
     const { title, accept, dangerous } = kind;
     const given = await ask(form, { title, accept, dangerous, cancel: trans.__('Cancel') });
@@ -134,7 +138,8 @@ export const endpointActions: Group = ({ commands, subjects, places, maas }) => 
   };
 };
 
-/** Whether there is a canary or a shadow to promote. */
-function hasCandidate(row: WatchedEndpoint): boolean {
-  return row.traffic.filter(each => each.weight > 0).length > 1 || row.traffic.some(each => each.shadow !== null);
+/** The version that would be promoted: the canary, else the shadow. */
+function candidateOf({ traffic }: WatchedEndpoint): string | undefined {
+  const [, canary] = traffic.filter(each => each.weight > 0);
+  return (canary ?? traffic.find(each => each.shadow !== null))?.version;
 }

@@ -1,4 +1,4 @@
-import { Clipboard, Notification } from '@jupyterlab/apputils';
+import { Clipboard, Dialog, Notification, showDialog } from '@jupyterlab/apputils';
 
 import type { VersionRow } from '../schema';
 import { ask, Form } from './form';
@@ -84,7 +84,7 @@ export const modelActions: Group = ({ commands, subjects, places, maas }) => {
     const { versions } = await model.modelVersions(subject.model);
     const aliases = versions.flatMap(row => row.aliases);
     const form = new Form()
-      .select('version', trans.__('Version'), namesOf(versions), subject.version)
+      .select('version', trans.__('Version'), namesOf(versions, maas.locale), subject.version)
       .input('alias', trans.__('Alias'), {
         required: '',
         pattern: '[A-Za-z_][A-Za-z0-9._\\-]*',
@@ -162,12 +162,25 @@ export const modelActions: Group = ({ commands, subjects, places, maas }) => {
   commands.addCommand('maas:open-mlflow', {
     label: trans.__('Open in MLflow'),
     caption: trans.__("Open MLflow's own pages in another tab"),
-    isVisible: () => places.now?.mlflow_url != null,
-    isEnabled: () => places.now?.mlflow_url != null,
+    isEnabled: reachable,
     execute: told(async args => {
-      const { mlflow_url: url } = places.now ?? (await places.fetch());
+      const { mlflow_url: url, mlflow_command: line } = places.now ?? (await places.fetch());
       if (url === null) {
-        throw new Error(trans.__('The registry is a file of this machine and has no pages. Start some: mlflow server'));
+        const { button } = await showDialog({
+          title: trans.__('Open in MLflow'),
+          body:
+            line === null
+              ? trans.__('The registry is a database, not a server of MLflow. Where its address is known, this shows its pages: mlflow ui')
+              : trans.__('The registry is a file, not a server of MLflow. Typed into a terminal, this shows its pages: %1', line),
+          buttons: [
+            Dialog.cancelButton({ label: trans.__('Close') }),
+            ...(line === null ? [] : [Dialog.okButton({ label: trans.__('Copy') })])
+          ]
+        });
+        if (button.accept && line !== null) {
+          Clipboard.copyToSystem(line);
+        }
+        return;
       }
       const subject = subjects.namedModel(args);
       const version = subject?.version === undefined ? '' : `/versions/${subject.version}`;

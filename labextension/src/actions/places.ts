@@ -1,10 +1,11 @@
 import type { MaasModel } from '../model';
 
-/** Where models can be published, and where MLflow's own pages are; null where it is no server. */
+/** Where models can be published, where MLflow's own pages are, and where it is no server what shows them; null what is not known. */
 export interface Places {
   readonly targets: readonly string[];
   readonly default: string;
   readonly mlflow_url: string | null;
+  readonly mlflow_command: string | null;
 }
 
 /** Keeps what the server said of places, and asks again when an endpoint shows up on one that it did not name. */

@@ -7,6 +7,8 @@ import { cellActions } from './cells';
 import { endpointActions } from './endpoints';
 import { modelActions } from './models';
 import { KnownPlaces } from './places';
+import { runActions } from './runs';
+import { serverActions } from './server';
 import { type Arguments, OF_ROW, Subjects } from './subject';
 
 /** What a group of actions is made from. */
@@ -51,8 +53,9 @@ export const actionsPlugin: JupyterFrontEndPlugin<void> = {
     const { commands } = app;
     const places = new KnownPlaces(maas.model, () => commands.notifyCommandChanged());
     const parts: Parts = { app, commands, subjects: new Subjects(app, maas), places, maas };
-    let rank = 0;
-    for (const group of [endpointActions, modelActions, cellActions]) {
+    // What opens a page comes first, at rank 0.
+    let rank = 1;
+    for (const group of [endpointActions, serverActions, modelActions, runActions, cellActions]) {
       const { palette: listed, menu } = group(parts);
       for (const each of listed) {
         const item = typeof each === 'string' ? { command: each } : each;

@@ -6,17 +6,37 @@ import { RequestError } from '../model';
 /** Characters that a notification shows; JupyterLab cuts off the rest. */
 const SHOWN = 140;
 
+/** Milliseconds after which it is said that work is under way, and for which that stays at least. */
+const SOON = 300;
+const AT_LEAST = 500;
+
 /** Milliseconds for which good news stay. */
 const GOOD_NEWS = 6_000;
 
-/** Show that work is under way, then what came of it; never rejected. */
+/** Show that work is under way where it takes a while, then what came of it; never rejected. */
 export async function report(work: Promise<string>, pending: string, trans: TranslationBundle): Promise<void> {
-  const id = Notification.emit(pending, 'in-progress', { autoClose: false });
-  try {
-    Notification.update({ id, type: 'success', autoClose: GOOD_NEWS, ...shown(await work, trans) });
-  } catch (error) {
-    Notification.update({ id, type: 'error', autoClose: false, ...shown(wordsOf(error, trans), trans) });
-  }
+  let id = '';
+  let shownAt = 0;
+  const begun = setTimeout(() => {
+    id = Notification.emit(pending, 'in-progress', { autoClose: false });
+    shownAt = Date.now();
+  }, SOON);
+  const tell = async (type: 'success' | 'error', words: string): Promise<void> => {
+    clearTimeout(begun);
+    const { message, actions } = shown(words, trans);
+    const autoClose = type === 'success' && GOOD_NEWS;
+    if (id === '') {
+      Notification.emit(message, type, { autoClose, actions });
+      return;
+    }
+    // JupyterLab loses the change of a notification that it has not drawn yet, which would be under way for ever.
+    await new Promise(resolve => setTimeout(resolve, shownAt + AT_LEAST - Date.now()));
+    Notification.update({ id, type, autoClose, message, actions });
+  };
+  await work.then(
+    words => tell('success', words),
+    (error: unknown) => tell('error', wordsOf(error, trans))
+  );
 }
 
 /** Show an error of something that has not begun. */

@@ -1,3 +1,4 @@
+import type { Locale } from '../locale';
 import type { VersionRow } from '../schema';
 import type { IMaas } from '../tokens';
 import { Form } from './form';
@@ -8,14 +9,15 @@ const FIRST_SHARE = '10';
 
 /** The form of a publication: `version`, `target`, `share` (all, canary or shadow), `canary` in percent, `passed`, `reason`. */
 export function publishForm(
-  { model, locale: { trans } }: IMaas,
+  { model, locale }: IMaas,
   subject: ModelSubject,
   versions: readonly VersionRow[],
   targets: readonly string[],
   first: string
 ): Form {
+  const { trans } = locale;
   const form = new Form()
-    .select('version', trans.__('Version'), namesOf(versions), subject.version)
+    .select('version', trans.__('Version'), namesOf(versions, locale), subject.version)
     .select('target', trans.__('Where'), new Map(targets.map(target => [target, target])), first)
     .select(
       'share',
@@ -56,8 +58,12 @@ export function publishForm(
 }
 
 /** Versions by their number, with their aliases and what stands for them. */
-export function namesOf(versions: readonly VersionRow[]): ReadonlyMap<string, string> {
+export function namesOf(versions: readonly VersionRow[], { format }: Locale): ReadonlyMap<string, string> {
   return new Map(
-    versions.map(row => [row.version, [`v${row.version}`, ...row.aliases.map(alias => `@${alias}`), row.precision].join(' ')])
+    versions.map(row => {
+      const name = [`v${row.version}`, ...row.aliases.map(alias => `@${alias}`)].join(' ');
+      const metric = row.metric === null ? [] : [`${row.metric_name ?? ''} ${format.metric(row.metric)}`];
+      return [row.version, [name, row.precision, ...metric].join(' · ')];
+    })
   );
 }

@@ -1,7 +1,8 @@
 import type { JupyterFrontEnd } from '@jupyterlab/application';
 import { InputDialog } from '@jupyterlab/apputils';
 
-import type { MaasModel, WatchedEndpoint } from '../model';
+import type { MaasModel, MaasState, WatchedEndpoint } from '../model';
+import type { RunRow } from '../schema';
 import type { IMaas } from '../tokens';
 
 /** What a command is about, as its arguments say it. */
@@ -50,6 +51,17 @@ export class Subjects {
     return typeof model === 'string' ? { model, version: typeof version === 'string' ? version : undefined } : null;
   }
 
+  /** The run that arguments or row name; null where they name none. */
+  namedRun(args: Arguments): string | null {
+    const id = args.row === true ? this.row('run')?.dataset.run : args.run;
+    return typeof id === 'string' ? id : null;
+  }
+
+  /** All runs that are known, once they were looked for. */
+  async runs(): Promise<readonly RunRow[]> {
+    return seen(this.maas.model, state => state.runs ?? (state.runsError === null ? null : []));
+  }
+
   /** What is known of an endpoint. */
   known(subject: EndpointSubject): WatchedEndpoint | undefined {
     return this.maas.model.state.endpoints?.find(row => row.target === subject.target && row.name === subject.name);
@@ -66,7 +78,7 @@ export class Subjects {
       return named;
     }
     const { trans } = this.maas.locale;
-    const rows = (await seen(this.maas.model)).filter(fits);
+    const rows = (await seen(this.maas.model, state => state.endpoints)).filter(fits);
     if (rows.length === 0) {
       throw new Error(trans.__('There is no endpoint for which this makes sense now.'));
     }
@@ -87,7 +99,7 @@ export class Subjects {
       return named;
     }
     const { trans } = this.maas.locale;
-    await seen(this.maas.model);
+    await seen(this.maas.model, state => state.endpoints);
     const page = await this.maas.model.modelPage({ search: '', sort: 'updated', order: 'desc' }, 0, LISTED);
     if (page.total === 0) {
       throw new Error(trans.__('There are no models yet.'));
@@ -118,17 +130,21 @@ export class Subjects {
   }
 
   /** The row of the context menu that has an attribute; a version's is only that of a model. */
-  private row(kind: 'endpoint' | 'model' | 'version'): HTMLElement | undefined {
+  private row(kind: 'endpoint' | 'model' | 'version' | 'run'): HTMLElement | undefined {
     const inModel = kind !== 'version' || this.row('model') !== undefined;
     return inModel ? this.app.contextMenuHitTest(node => node.dataset[kind] !== undefined) : undefined;
   }
 }
 
-/** The endpoints, once a snapshot has come; the panel may be closed, and then nobody has asked. */
-async function seen(model: MaasModel): Promise<readonly WatchedEndpoint[]> {
+/** What a snapshot tells, once one has come; the panel may be closed, and then nobody has asked. */
+async function seen<T>(model: MaasModel, pick: (state: MaasState) => T | null): Promise<T> {
   const watching = model.watch();
   try {
-    while (model.state.endpoints === null) {
+    for (;;) {
+      const found = pick(model.state);
+      if (found !== null) {
+        return found;
+      }
       await new Promise<void>(resolve => {
         const once = (): void => {
           model.changed.disconnect(once);
@@ -136,11 +152,10 @@ async function seen(model: MaasModel): Promise<readonly WatchedEndpoint[]> {
         };
         model.changed.connect(once);
       });
-      if (model.state.endpoints === null && model.state.problem !== null) {
+      if (pick(model.state) === null && model.state.problem !== null) {
         throw model.state.problem;
       }
     }
-    return model.state.endpoints;
   } finally {
     watching.dispose();
   }

@@ -44,7 +44,7 @@ export function AlertLog({ model, episodes, span, onTime }: AlertLogProps): Reac
           {trans.__('Alerts cannot be shown: %1', alertsProblem)}
         </p>
       )}
-      {rules.length === 0 && alertsProblem === null && <p className="maas-faint">{trans.__('None watches it.')}</p>}
+      {rules.length === 0 && alertsProblem === null && <p className="maas-faint">{trans.__('No alert watches this endpoint.')}</p>}
       {rules.length > 0 && (
         <ul className="maas-alert-rules">
           {rules.map(rule => (

@@ -11,6 +11,11 @@ export const RANGES = [300, HOUR, LONGEST] as const;
 
 export type Range = (typeof RANGES)[number];
 
+/** Whether something, which may be anything, is a range. */
+export function isRange(value: unknown): value is Range {
+  return RANGES.some(range => range === value);
+}
+
 /** From and to, in epoch seconds. */
 export type Span = readonly [number, number];
 
@@ -34,11 +39,17 @@ export class DashboardModel implements IDisposable {
   constructor(
     private readonly maas: MaasModel,
     readonly target: string,
-    readonly name: string
+    readonly name: string,
+    private _range: Range = RANGES[0]
   ) {}
 
   get changed(): ISignal<this, void> {
     return this._changed;
+  }
+
+  /** Emits when another range is looked at. */
+  get rangeChanged(): ISignal<this, void> {
+    return this._rangeChanged;
   }
 
   /** As it was last seen; null before that. */
@@ -131,6 +142,7 @@ export class DashboardModel implements IDisposable {
 
   setRange(range: Range): void {
     this._range = range;
+    this._rangeChanged.emit();
     this.setZoom(null);
     void this.load();
   }
@@ -287,6 +299,7 @@ export class DashboardModel implements IDisposable {
 
   private readonly timeline = new Timeline();
   private readonly _changed = new Signal<this, void>(this);
+  private readonly _rangeChanged = new Signal<this, void>(this);
   private watching: IDisposable | null = null;
   private held: { readonly samples: readonly Sample[]; readonly end: number } | null = null;
   private loads = 0;
@@ -300,7 +313,6 @@ export class DashboardModel implements IDisposable {
   private _absence: Absence | null = null;
   private _pastProblem: RequestError | null = null;
   private _origin: Origin | null = null;
-  private _range: Range = RANGES[0];
   private _zoom: Span | null = null;
   private _isPaused = false;
   private _isDisposed = false;

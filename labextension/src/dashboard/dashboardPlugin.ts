@@ -5,7 +5,7 @@ import type { Execute } from '../execute';
 import { dashboardIcon } from '../icon';
 import type { MaasModel, WatchedEndpoint } from '../model';
 import { IMaas } from '../tokens';
-import { DashboardModel } from './dashboardModel';
+import { DashboardModel, isRange, type Range, RANGES } from './dashboardModel';
 import { DashboardWidget } from './dashboardWidget';
 import { OPEN_DASHBOARD } from './open';
 
@@ -34,12 +34,14 @@ export const dashboardPlugin: JupyterFrontEndPlugin<void> = {
   ) => {
     const { trans } = locale;
     const tracker = new WidgetTracker<DashboardWidget>({ namespace: 'maas-dashboard' });
-    const open = ({ target, name }: Which): void => {
+    const open = ({ target, name }: Which, range?: Range): void => {
       let widget = tracker.find(each => each.id === DashboardWidget.idOf(target, name));
       if (widget === undefined) {
         const execute: Execute = (command, args) => void app.commands.execute(command, { ...args });
-        const dashboard = new DashboardModel(model, target, name);
+        const dashboard = new DashboardModel(model, target, name, range);
         widget = new DashboardWidget(dashboard, locale, themes?.themeChanged ?? null, execute);
+        const made = widget;
+        dashboard.rangeChanged.connect(() => void tracker.save(made));
         void tracker.add(widget);
       }
       if (widget.parent === null) {
@@ -74,7 +76,12 @@ export const dashboardPlugin: JupyterFrontEndPlugin<void> = {
       describedBy: {
         args: {
           type: 'object',
-          properties: { target: { type: 'string' }, name: { type: 'string' }, choose: { type: 'boolean' } }
+          properties: {
+            target: { type: 'string' },
+            name: { type: 'string' },
+            range: { type: 'number', enum: [...RANGES], description: trans.__('Seconds that a new one begins with') },
+            choose: { type: 'boolean' }
+          }
         }
       },
       execute: async args => {
@@ -82,7 +89,7 @@ export const dashboardPlugin: JupyterFrontEndPlugin<void> = {
         const given = typeof target === 'string' && typeof name === 'string' ? { target, name } : null;
         const which = given ?? (args.choose === true ? null : underTheMenu()) ?? (await asked());
         if (which !== null) {
-          open(which);
+          open(which, isRange(args.range) ? args.range : undefined);
         }
       }
     });
@@ -91,7 +98,7 @@ export const dashboardPlugin: JupyterFrontEndPlugin<void> = {
     palette?.addItem({ command: OPEN_DASHBOARD, category: trans.__('MaaS'), args: { choose: true } });
     void restorer?.restore(tracker, {
       command: OPEN_DASHBOARD,
-      args: ({ model: { target, name } }) => ({ target, name }),
+      args: ({ model: { target, name, range } }) => ({ target, name, range }),
       name: ({ model: { target, name } }) => `${target}/${name}`
     });
   }

@@ -4,6 +4,7 @@ import React, { useContext } from 'react';
 
 import { StateBadge, Stats, Traffic } from '../endpoints';
 import { LocaleContext } from '../locale';
+import { RowMenu } from '../rowMenu';
 import { ChartGrid } from './chartGrid';
 import { type DashboardModel, type Range, RANGES } from './dashboardModel';
 import { type PlotFactory, uplot } from './plot';
@@ -46,6 +47,7 @@ function Headline({ model }: { readonly model: DashboardModel }): React.ReactEle
         <h2 className="maas-name">{model.name}</h2>
         <span className="maas-target">{model.target}</span>
         {isHere && <StateBadge state={endpoint.state} />}
+        {isHere && <RowMenu name={model.name} />}
       </div>
       {isHere && endpoint.state !== 'ready' && endpoint.reason !== '' && (
         <p className="maas-reason" role="status">

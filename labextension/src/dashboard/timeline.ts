@@ -178,8 +178,8 @@ function firstAfter(samples: readonly Sample[], time: number): number {
   return low;
 }
 
-/** Above how many seconds the step to a sample is a gap. */
-function gapAt(steps: readonly number[], place: number): number {
+/** Above how many seconds the step to a sample is a gap. @param steps - To each sample, from the one before it. */
+export function gapAt(steps: readonly number[], place: number): number {
   const near = steps.slice(Math.max(1, place - NEAR), place + NEAR + 1).sort((one, other) => one - other);
   return Math.max(LEAST_GAP, GAP * Math.min(MINUTE, near[(near.length - 1) >> 1]));
 }

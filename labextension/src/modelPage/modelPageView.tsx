@@ -1,4 +1,4 @@
-import { refreshIcon, UseSignal } from '@jupyterlab/ui-components';
+import { HTMLSelect, refreshIcon, UseSignal } from '@jupyterlab/ui-components';
 import React, { useContext, useId } from 'react';
 
 import { LocaleContext } from '../locale';
@@ -180,9 +180,9 @@ function Picker({ model }: { readonly model: ModelPageModel }): React.ReactEleme
   return (
     <div className="maas-tools">
       <label htmlFor={id}>{trans.__('Add a version')}</label>
-      <select
+      <HTMLSelect
         id={id}
-        className="jp-mod-styled maas-add-version"
+        className="maas-add-version"
         value=""
         onChange={event => event.target.value !== '' && model.toggle(event.target.value)}
       >
@@ -194,7 +194,7 @@ function Picker({ model }: { readonly model: ModelPageModel }): React.ReactEleme
             {[`v${row.version}`, ...row.aliases.map(alias => `@${alias}`), row.precision].join(' ')}
           </option>
         ))}
-      </select>
+      </HTMLSelect>
     </div>
   );
 }

@@ -8,15 +8,20 @@ import time
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from time import monotonic
 
 from maas_jupyter.errors import MaasError, NotFound, nearest
 from maas_jupyter.monitoring.alerts import rulefile
 from maas_jupyter.monitoring.alerts.conditions import Windows, find
 from maas_jupyter.monitoring.alerts.eventlog import EventLog
 from maas_jupyter.monitoring.alerts.rules import Rule, RuleKey
+from maas_jupyter.monitoring.background import in_thread
 from maas_jupyter.monitoring.feed import in_words
 from maas_jupyter.monitoring.history import Key, Reading
 from maas_jupyter.monitoring.rows import AlertChange, AlertEvent, AlertRow, AlertState, EndpointRow
+
+#: Seconds that a look at the endpoints waits for the history to be written.
+_BRIEF = 1.0
 
 #: What tells one state of a file from another.
 _Stamp = tuple[int, int, int] | None
@@ -85,6 +90,8 @@ class Alerts:
         # Whether something that fired before this server started may not have been written down as cleared.
         self._leftover = False
         self._changing = asyncio.Lock()
+        self._keeping: asyncio.Task[None] | None = None
+        self._kept_since = 0.0
         self._writing = threading.Lock()
         self.trouble = ""
 
@@ -145,15 +152,16 @@ class Alerts:
         InvalidInput, Unavailable
             If the file is not understood, or cannot be written.
         """
-        async with self._changing:
+        await self.catch_up()
+        target, name, _ = rule.key
+        # A target that does not answer has one row for all its endpoints: then nobody knows which there are.
+        missing = self._seen is not None and not {(target, name), (target, "*")} & set(self._seen)
+        if self._seen is not None and missing and rule.key not in self._rules:
+            names = [each for where, each in self._seen if where == target]
+            hint = nearest(name, names, what="endpoints", otherwise="Publish a model: %maas publish NAME")
+            raise NotFound(f"The target '{target}' has no endpoint '{name}'.", hint=hint)
+        async with self._changing, rulefile.alone(self.path):
             await self.catch_up()
-            target, name, _ = rule.key
-            # A target that does not answer has one row for all its endpoints: then nobody knows which there are.
-            missing = self._seen is not None and not {(target, name), (target, "*")} & set(self._seen)
-            if self._seen is not None and missing and rule.key not in self._rules:
-                names = [each for where, each in self._seen if where == target]
-                hint = nearest(name, names, what="endpoints", otherwise="Publish a model: %maas publish NAME")
-                raise NotFound(f"The target '{target}' has no endpoint '{name}'.", hint=hint)
             await self._write({**self._rules, rule.key: rule})
         return self._row(rule.key)
 
@@ -167,14 +175,23 @@ class Alerts:
         InvalidInput, Unavailable
             If the file is not understood, or cannot be written.
         """
-        async with self._changing:
+        await self.catch_up()
+        self._require(key)
+        async with self._changing, rulefile.alone(self.path):
             await self.catch_up()
-            if key not in self._rules:
-                raise NotFound(f"The endpoint '{key[1]}' of '{key[0]}' has no alert of the kind '{key[2]}'.")
+            self._require(key)
             row = self._row(key)
             await self._write({each: rule for each, rule in self._rules.items() if each != key})
         await self._keep_events()
         return row
+
+    def _require(self, key: RuleKey) -> None:
+        if key not in self._rules:
+            kinds = [kind for target, name, kind in self._rules if (target, name) == key[:2]]
+            raise NotFound(
+                f"The endpoint '{key[1]}' of '{key[0]}' has no alert of the kind '{key[2]}'.",
+                hint=f"It has: {', '.join(kinds)}." if kinds else "It has none.",
+            )
 
     async def catch_up(self) -> None:
         """Read the file if it has changed.
@@ -184,7 +201,7 @@ class Alerts:
         InvalidInput, Unavailable
             If it is not understood, or cannot be read.
         """
-        self.take(await asyncio.to_thread(self.read))
+        self.take(await in_thread(self.read))
 
     def close(self) -> None:
         """Let another server of the home write the history."""
@@ -198,7 +215,7 @@ class Alerts:
         Unavailable
             If it cannot be read.
         """
-        return (await asyncio.to_thread(self._log.read))[::-1]
+        return (await in_thread(self._log.read))[::-1]
 
     def add(self, key: Key, reading: Reading) -> None:
         """Keep a reading of an endpoint, if that has rules."""
@@ -259,8 +276,29 @@ class Alerts:
         )
 
     async def _keep_events(self) -> None:
-        if not self._known or not (self._unwritten or self._leftover or (self._rules and not self._log.is_writer)):
-            return
+        """Write down what happened, one at a time, and wait for it; not for long, as the disk may hang."""
+        if self._keeping is None and self._is_to_write:
+            self._keeping, self._kept_since = asyncio.ensure_future(self._write_events()), monotonic()
+            self._keeping.add_done_callback(self._kept)
+        if self._keeping is not None:
+            await asyncio.wait([self._keeping], timeout=max(0.0, self._kept_since + _BRIEF - monotonic()))
+
+    @property
+    def _is_to_write(self) -> bool:
+        return self._known and bool(self._unwritten or self._leftover or (self._rules and not self._log.is_writer))
+
+    def _kept(self, keeping: asyncio.Task[None]) -> None:
+        self._keeping = None
+        if not keeping.cancelled():
+            keeping.result()
+
+    async def _write_events(self) -> None:
+        await self._write_unwritten()
+        # What happened while that was written.
+        while self._unwritten and not self.trouble:
+            await self._write_unwritten()
+
+    async def _write_unwritten(self) -> None:
         events, self._unwritten = self._unwritten, []
         firing = {
             key: self._event(self._rules[key], status.since or 0.0, "fired", status.value, status.reason)
@@ -270,9 +308,9 @@ class Alerts:
         try:
             if not self._log.is_writer:
                 # Another server of the home sees the same and writes it; or it did, and has ended.
-                events = await asyncio.to_thread(self._log.take_over, firing, self._clock())
+                events = await in_thread(self._log.take_over, firing, self._clock())
             if events:
-                await asyncio.to_thread(self._log.append, events)
+                await in_thread(self._log.append, events)
             self.trouble, self._leftover = "", False
         except MaasError as error:
             # Tried again the next time; a disk that is full for a week must not fill the memory too.
@@ -285,7 +323,7 @@ class Alerts:
                 rulefile.write(self.path, (rules[key] for key in sorted(rules)))
                 return _stamp(self.path)
 
-        self._stamp = await asyncio.to_thread(work)
+        self._stamp = await in_thread(work)
         self._number += 1
         self._replace(rules.values())
 

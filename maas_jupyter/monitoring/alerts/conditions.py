@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 
 from maas_jupyter.monitoring.alerts.rules import WINDOW, Rule
 from maas_jupyter.monitoring.counts import VersionCounts
@@ -37,16 +38,17 @@ class Windows:
     """The readings of the last minute of the endpoints that have rules."""
 
     def __init__(self) -> None:
-        self._readings: dict[Key, deque[Reading]] = {}
+        # Each with whether its counters had only grown since the one before.
+        self._readings: dict[Key, deque[tuple[Reading, bool]]] = {}
 
     def add(self, key: Key, reading: Reading) -> None:
         """Add a reading; where the clock was set back, it is the first of a new window."""
         readings = self._readings.setdefault(key, deque())
-        if readings and reading.time <= readings[-1].time:
+        if readings and reading.time <= readings[-1][0].time:
             readings.clear()
-        readings.append(reading)
+        readings.append((reading, not readings or reading.counts.grown_from(readings[-1][0].counts)))
         # The one that the window begins with may be older than it, as of a watcher that looks once in an hour.
-        while len(readings) > 2 and readings[1].time <= reading.time - WINDOW:
+        while len(readings) > 2 and readings[1][0].time <= reading.time - WINDOW:
             readings.popleft()
 
     def keep(self, keys: Collection[Key]) -> None:
@@ -62,7 +64,14 @@ class Windows:
         readings = self._readings.get(key)
         if readings is None or len(readings) < 2:
             return None
-        return readings[-1].counts.since(readings[0].counts).whole
+        counted, base = [], readings[0][0].counts
+        for (before, _), (after, grown) in pairwise(readings):
+            # What was counted before a server started again would be lost between the first reading and the last.
+            if not grown:
+                counted += [before.counts.since(base).whole, after.counts.since(before.counts).whole]
+                base = after.counts
+        newest = readings[-1][0].counts.since(base).whole
+        return VersionCounts.summed([*counted, newest]) if counted else newest
 
 
 def find(rule: Rule, rows: Mapping[Key, EndpointRow], counted: VersionCounts | None) -> Finding:

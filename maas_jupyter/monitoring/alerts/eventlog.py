@@ -16,6 +16,7 @@ import msgspec
 from msgspec import structs
 
 from maas_jupyter.errors import Unavailable
+from maas_jupyter.monitoring.alerts.rulefile import WRITABLE
 from maas_jupyter.monitoring.alerts.rules import RuleKey
 from maas_jupyter.monitoring.rows import AlertEvent
 from maas_jupyter.schema import UNREADABLE, decoder, write_atomic
@@ -124,14 +125,17 @@ class EventLog:
         try:
             return self._read()
         except OSError as error:
-            raise Unavailable(f"The history of alerts cannot be read from {self._path}: {error}") from error
+            raise Unavailable(
+                f"The history of alerts cannot be read from {self._path}: {error}",
+                hint="Look at the rights of that file.",
+            ) from error
 
     def _release(self) -> None:
         if self._lock is not None:
             self._lock.release(force=True)
 
     def _unwritable(self, error: Exception) -> Unavailable:
-        return Unavailable(f"The history of alerts cannot be written to {self._path}: {error}")
+        return Unavailable(f"The history of alerts cannot be written to {self._path}: {error}", hint=WRITABLE)
 
     def _ends(self, size: int) -> bool:
         with self._path.open("rb") as file:

@@ -4,16 +4,24 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from maas_jupyter.errors import InvalidInput, Unavailable
 from maas_jupyter.monitoring.alerts.rules import Rule
+from maas_jupyter.monitoring.background import in_thread
 from maas_jupyter.schema import write_atomic
 
 if TYPE_CHECKING:
     import yaml
+
+#: Seconds that a change waits for one of another Jupyter server.
+_PATIENCE = 5.0
+
+#: The next step where the file cannot be written.
+WRITABLE = "Look at the rights of that folder and the room on its disk; MAAS_HOME chooses another home."
 
 #: The group of our rules.
 GROUP = "maas-jupyter"
@@ -91,7 +99,42 @@ def write(path: Path, rules: Iterable[Rule]) -> None:
     try:
         write_atomic(path, (_HEADER + body).encode())
     except OSError as error:
-        raise Unavailable(f"The alert rules cannot be written to {path}: {error}") from error
+        raise Unavailable(f"The alert rules cannot be written to {path}: {error}", hint=WRITABLE) from error
+
+
+@asynccontextmanager
+async def alone(path: Path) -> AsyncIterator[None]:
+    """Keep the other Jupyter servers of a home from changing the file meanwhile.
+
+    Raises
+    ------
+    Unavailable
+        If another one does not come to an end, or the folder cannot be written.
+    """
+    # Imported only where there are rules: it costs the Jupyter server's start.
+    from filelock import FileLock, Timeout
+
+    # Not thread-local: whichever thread takes it, it is the process that holds it.
+    lock = FileLock(path.with_name(f"{path.name}.lock"), timeout=_PATIENCE, thread_local=False)
+
+    def acquire() -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock.acquire()
+
+    try:
+        await in_thread(acquire)
+    except Timeout as error:
+        raise Unavailable(
+            f"Another Jupyter server is changing the alert rules in {path}, and does not come to an end.",
+            hint="Try again, or end that one.",
+        ) from error
+    # A file system without locks raises the second.
+    except (OSError, NotImplementedError) as error:
+        raise Unavailable(f"The alert rules cannot be written to {path}: {error}", hint=WRITABLE) from error
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def _text(path: Path) -> str:
@@ -102,7 +145,9 @@ def _text(path: Path) -> str:
     except UnicodeDecodeError as error:
         raise _wrong(path, f"it is not UTF-8 ({error})") from error
     except OSError as error:
-        raise Unavailable(f"The alert rules cannot be read from {path}: {error}") from error
+        raise Unavailable(
+            f"The alert rules cannot be read from {path}: {error}", hint="Look at the rights of that file."
+        ) from error
 
 
 def _compose(text: str, path: Path) -> yaml.Node:

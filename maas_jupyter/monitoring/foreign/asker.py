@@ -14,7 +14,7 @@ import msgspec
 from maas_jupyter._version import __version__
 from maas_jupyter.errors import InvalidInput, Unauthorized, Unavailable
 from maas_jupyter.schema import UNREADABLE
-from maas_jupyter.serving.client.transport import trusting, unsafety
+from maas_jupyter.serving.client.transport import silence, trusting, unsafety
 
 #: Seconds that an answer may take, and bytes that it may have.
 PATIENCE = 2.0
@@ -139,7 +139,8 @@ class Asker:
         except httpx.HTTPError as error:
             if unsafe := unsafety(error):
                 raise Unavailable(f"The connection to {shown(url)} is not safe: {unsafe[0]}", hint=unsafe[1]) from error
-            raise Unavailable(f"{shown(url)} cannot be reached: {_reason(error)}") from error
+            why, hint = silence(url, error)
+            raise Unavailable(f"{shown(url)} cannot be reached{why}.", hint=hint) from error
 
 
 def refusal(answer: Answer) -> Unauthorized | Unavailable:
@@ -189,7 +190,3 @@ def shown(url: str) -> str:
         return str(httpx.URL(url).copy_with(userinfo=b"", query=None, fragment=None))[:200]
     except httpx.InvalidURL:
         return "what is no address"
-
-
-def _reason(error: httpx.HTTPError) -> str:
-    return str(error) or type(error).__name__

@@ -10,7 +10,7 @@ from filelock import FileLock
 from msgspec import Struct, field
 
 from maas_jupyter import schema
-from maas_jupyter.errors import Conflict, NotFound, Unauthorized, nearest
+from maas_jupyter.errors import Conflict, NotFound, Unauthorized, Unavailable, nearest
 
 
 class AttachedServer(Struct, frozen=True, kw_only=True):
@@ -87,11 +87,18 @@ class AttachedServers:
         ------
         BundleError
             If the file is damaged.
+        Unavailable
+            If it cannot be read.
         """
         try:
             data = self.path.read_bytes()
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return {}
+        except OSError as error:
+            raise Unavailable(
+                f"The watched endpoints in {self.path} cannot be read: {error.strerror or error}.",
+                hint="Look at the rights of that file.",
+            ) from error
         return {each.name: each for each in schema.decode(data, _File, where=str(self.path)).servers}
 
     def add(self, server: AttachedServer) -> None:

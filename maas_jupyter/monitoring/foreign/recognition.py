@@ -167,6 +167,10 @@ class _Tried:
             self._told[path] += ", nothing that is known"
         return answer
 
+    def why_not(self, path: str) -> str:
+        """Return why nothing came."""
+        return self._told[path].removeprefix("cannot be reached: ")
+
     def __str__(self) -> str:
         return "; ".join(f"GET {path}: {told}" for path, told in self._told.items())
 
@@ -176,7 +180,7 @@ def _recognise(ask: Asker, metrics: str) -> tuple[Kind, str]:
     tried = _Tried(ask)
     first = tried.get("/v2")
     if first is None and not metrics:
-        raise Unavailable(f"Nothing answers at {ask.url}: {tried}", hint=tried.hint)
+        raise Unavailable(f"Nothing answers at {ask.url}: {tried.why_not('/v2')}", hint=tried.hint)
     named = _named(first)
     v2 = named is not None or _is_metadata(first)
     kinds = sorted(KINDS.values(), key=lambda kind: kind is not named)

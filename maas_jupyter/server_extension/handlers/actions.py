@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from collections import defaultdict
+import shlex
 from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import unquote, urlsplit, urlunsplit
+from weakref import WeakValueDictionary
 
 import tornado.web
 from jupyter_server.auth.decorator import authorized
 from msgspec import Struct
 
 from maas_jupyter.errors import Conflict, InvalidInput
+from maas_jupyter.monitoring.background import in_thread
 from maas_jupyter.schema import UNREADABLE, check_name, decoder
 from maas_jupyter.server_extension.handlers.base import MaasHandler, Route
 
@@ -45,8 +47,9 @@ class AliasedVersion(Struct, frozen=True, forbid_unknown_fields=True):
     version: str
 
 
-#: One change of a target, or of the registry, at a time: two at once might both start the local server.
-Turns = defaultdict[str, asyncio.Lock]
+#: One change of a target, or of the registry, at a time: two at once might both start the local server. Those that
+#: nobody holds or waits for are forgotten, as anything can be asked for as a target.
+Turns = WeakValueDictionary[str, asyncio.Lock]
 
 
 class ActionHandler(MaasHandler):
@@ -72,7 +75,8 @@ class ActionHandler(MaasHandler):
 
     async def carry_out(self, place: str, verb: Callable[[], str]) -> None:
         """Carry out a verb when it is the place's turn, and answer with what it says."""
-        async with self._turns[place]:
+        async with self._turns.setdefault(place, asyncio.Lock()):
+            # Not in a thread that ends with the server: a change that has begun is carried out.
             message = await asyncio.to_thread(verb)
         self.finish({"message": message})
 
@@ -127,6 +131,23 @@ class TrafficHandler(ActionHandler):
         await self.carry_out(place, change)
 
 
+class ServerHandler(ActionHandler):
+    """``POST targets/TARGET/start`` and ``stop``: of the local server, with everything that it serves."""
+
+    @tornado.web.authenticated
+    @authorized
+    async def post(self, target: str, action: str) -> None:
+        """Answer when it is up, or down."""
+        place = unquote(target)
+
+        def change() -> str:
+            from maas_jupyter import api
+
+            return _said(api.start(on=place) if action == "start" else api.stop(on=place))
+
+        await self.carry_out(place, change)
+
+
 class CurlHandler(MaasHandler):
     """``GET endpoints/TARGET/NAME/curl``: a line for a shell that asks the endpoint; it holds no token."""
 
@@ -134,7 +155,7 @@ class CurlHandler(MaasHandler):
     @authorized
     async def get(self, target: str, name: str) -> None:
         """Answer with the line."""
-        self.finish({"text": await asyncio.to_thread(_curl, unquote(target), check_name(unquote(name)))})
+        self.finish({"text": await in_thread(_curl, unquote(target), check_name(unquote(name)))})
 
 
 class AliasHandler(ActionHandler):
@@ -164,13 +185,13 @@ class DeletionHandler(ActionHandler):
 
 
 class TargetsHandler(MaasHandler):
-    """``GET targets``: where models can be published, and where MLflow's own pages are, if it is a server."""
+    """``GET targets``: where models can be published, and where MLflow's own pages are, or what shows them."""
 
     @tornado.web.authenticated
     @authorized
     async def get(self) -> None:
         """Answer with names; no target is asked."""
-        self.finish(await asyncio.to_thread(_targets))
+        self.finish(await in_thread(_targets))
 
 
 def _reference(model: str, version: str) -> str:
@@ -212,10 +233,15 @@ def _targets() -> dict[str, Any]:
     from maas_jupyter import api, config
 
     settings = config.current()
+    uri = settings.resolved_registry_uri
     return {
         "targets": api.subjects.target_names(),
         "default": settings.target,
-        "mlflow_url": _pages(settings.resolved_registry_uri),
+        "mlflow_url": _pages(uri),
+        # The addresses of other databases hold passwords.
+        "mlflow_command": shlex.join(["mlflow", "ui", "--backend-store-uri", uri])
+        if uri.startswith("sqlite:")
+        else None,
     }
 
 
@@ -229,10 +255,11 @@ def _pages(uri: str) -> str | None:
 
 def routes() -> list[Route]:
     """Return the routes."""
-    given: dict[str, Any] = {"turns": defaultdict(asyncio.Lock)}
+    given: dict[str, Any] = {"turns": Turns()}
     endpoint, model = "/endpoints/([^/]+)/([^/]+)", "/models/([^/]+)"
     return [
         ("/targets", TargetsHandler, {}),
+        ("/targets/([^/]+)/(start|stop)", ServerHandler, given),
         (f"{endpoint}/publish", PublishHandler, given),
         (f"{endpoint}/(promote|rollback|unpublish)", TrafficHandler, given),
         (f"{endpoint}/curl", CurlHandler, {}),

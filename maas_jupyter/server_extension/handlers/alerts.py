@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING, cast
 from urllib.parse import unquote
 
@@ -79,7 +78,7 @@ class AlertHistoryHandler(WatchingHandler):
         """Answer with the events as JSON."""
         target, name = self.get_query_argument("target", ""), self.get_query_argument("name", "")
         limit = self.number("limit", _EVENTS)
-        if not 0 <= limit < math.inf:
+        if limit < 0:
             raise InvalidInput(f"There cannot be {limit:g} events.")
         events = [
             event

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
@@ -13,6 +12,7 @@ from jupyter_server.auth.decorator import authorized
 
 from maas_jupyter import plugins, schema
 from maas_jupyter.errors import InvalidInput
+from maas_jupyter.monitoring.background import in_thread
 from maas_jupyter.server_extension.handlers.base import MaasHandler, Route
 from maas_jupyter.server_extension.sources import before_start
 
@@ -42,7 +42,7 @@ class AttachedHandler(MaasHandler):
     @authorized
     async def get(self) -> None:
         """Answer with the list as JSON."""
-        found = await asyncio.to_thread(lambda: list(_servers(self._home).read().values()))
+        found = await in_thread(lambda: list(_servers(self._home).read().values()))
         self.finish(msgspec.json.encode(found))
 
     @tornado.web.authenticated
@@ -53,7 +53,7 @@ class AttachedHandler(MaasHandler):
             wanted = schema.decoder(Wanted).decode(self.request.body)
         except schema.UNREADABLE as error:
             raise InvalidInput(f"This does not say what is to be watched: {error}") from error
-        server = await asyncio.to_thread(_attach, self._home, wanted)
+        server = await in_thread(_attach, self._home, wanted)
         self.set_status(201)
         self.finish(msgspec.json.encode(server))
 
@@ -69,7 +69,7 @@ class OneAttachedHandler(MaasHandler):
     @authorized
     async def delete(self, name: str) -> None:
         """Forget it."""
-        await asyncio.to_thread(lambda: _servers(self._home).remove(unquote(name)))
+        await in_thread(lambda: _servers(self._home).remove(unquote(name)))
         self.set_status(204)
         self.finish()
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from urllib.parse import unquote
 
 import msgspec
@@ -12,6 +11,7 @@ from jupyter_server.auth.decorator import authorized
 from maas_jupyter import config
 from maas_jupyter.errors import InvalidInput
 from maas_jupyter.monitoring import RegisteredVersions
+from maas_jupyter.monitoring.background import in_thread
 from maas_jupyter.server_extension.handlers.base import MaasHandler, Route
 
 
@@ -33,7 +33,7 @@ class DetailsHandler(MaasHandler):
         if not (number.isascii() and number.isdigit()):
             raise InvalidInput(f"'{number[:64]}' is no version of '{model[:128]}'.", hint="Give its number.")
         read = self._versions.details if part == "details" else self._versions.card
-        self.finish(msgspec.json.encode(await asyncio.to_thread(read, model, str(int(number)))))
+        self.finish(msgspec.json.encode(await in_thread(read, model, str(int(number)))))
 
 
 def routes() -> list[Route]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
@@ -11,6 +12,7 @@ from jupyter_server.auth.decorator import authorized
 
 from maas_jupyter.errors import InvalidInput
 from maas_jupyter.monitoring.catalogue import PAGE
+from maas_jupyter.monitoring.store import DAY
 from maas_jupyter.server_extension.handlers.base import MaasHandler, Route
 
 if TYPE_CHECKING:
@@ -28,7 +30,7 @@ class WatchingHandler(MaasHandler):
         self.watcher = watcher
 
     def number(self, name: str, default: float) -> float:
-        """Return an argument of the query as a number.
+        """Return an argument of the query as a finite number.
 
         Raises
         ------
@@ -37,9 +39,12 @@ class WatchingHandler(MaasHandler):
         """
         text = self.get_query_argument(name, "")
         try:
-            return float(text) if text else default
+            number = float(text) if text else default
         except ValueError:
-            raise InvalidInput(f"'{text[:64]}' is no number for '{name}'.") from None
+            number = math.nan
+        if not math.isfinite(number):
+            raise InvalidInput(f"'{text[:64]}' is no number for '{name}'.", hint=f"Such as {name}={default:g}")
+        return number
 
 
 class SnapshotHandler(WatchingHandler):
@@ -87,7 +92,10 @@ class SamplesHandler(WatchingHandler):
     @authorized
     async def get(self, target: str, name: str) -> None:
         """Answer with what is known of it."""
-        past = await self.watcher.past((unquote(target), unquote(name)), self.number("seconds", 300.0))
+        seconds = self.number("seconds", 300.0)
+        if not 0 < seconds <= DAY:
+            raise InvalidInput(f"There is no past of {seconds:g} seconds.", hint=f"At most {DAY:g}, a day.")
+        past = await self.watcher.past((unquote(target), unquote(name)), seconds)
         self.finish(msgspec.json.encode(past))
 
 

@@ -110,7 +110,7 @@ def no_answer(url: str, error: httpx.TransportError, call: Call) -> NoAnswer:
             "It may have done what was asked: see %maas endpoints and %maas history NAME.",
             sent=True,
         )
-    why, hint = _reason(url, error)
+    why, hint = silence(url, error)
     return NoAnswer(f"The model server at {url} does not answer{why}.", hint, sent=sent)
 
 
@@ -120,8 +120,8 @@ def unsafety(error: BaseException) -> tuple[str, str] | None:
     return None if failure is None or isinstance(failure, _CUT) else (_unsafe(failure), _safer(failure))
 
 
-def _reason(url: str, error: httpx.TransportError) -> tuple[str, str]:
-    """Say why nothing answers, and what to look at."""
+def silence(url: str, error: httpx.HTTPError) -> tuple[str, str]:
+    """Return why nothing answers, to stand behind a sentence without its point, and what to look at."""
     if isinstance(error, httpx.ConnectTimeout | httpx.PoolTimeout):
         return (
             f" in time: no connection came about within {CONNECT_TIMEOUT:.0f} s",

@@ -44,7 +44,7 @@ def started(options: ServerOptions, record: ServerRecord) -> str:
         [
             "The model server is ready.",
             *(f"  {name:<8} {value}" for name, value in rows),
-            "To publish to it from a notebook, with one of its tokens in an environment variable there:",
+            "To publish to it from a notebook, with an admin's token in an environment variable there:",
             f"  %maas connect NAME {url} --token-env VAR{authority}{insecure}",
             "Stop it with Ctrl-C; what it serves comes back with the next start.",
             "",

@@ -109,6 +109,8 @@ function render({ model, el }) {
   const heads = columns(model.get('metric_name'));
   let order = { key: '', up: true };
   let asked = 0;
+  let pending = false;
+  let shown = '';
 
   const pick = method => send(model, 'selected', method);
   const under = h('div', { class: 'maas-cell-dim maas-cell-then', 'aria-hidden': 'true' });
@@ -218,25 +220,38 @@ function render({ model, el }) {
     });
     dots.mark(selected, 'maas-cell-picked');
     const row = model.get('rows').find(each => each.method === selected);
+    const word = JSON.stringify(row ?? null);
+    if (word === shown) {
+      // The kernel's echo of the same choice: what is under the pointer stays.
+      return;
+    }
+    shown = word;
+    const here = used.contains(document.activeElement);
     used.replaceChildren(...(row ? use(row) : [h('span', { class: 'maas-cell-dim' }, 'Pick a candidate: a row or a dot.')]));
+    if (here) {
+      // What was pressed may be another button now.
+      used.querySelector('button')?.focus();
+    }
   }
 
   function use(row) {
     const copy = row.code ? copyButton('Copy as code', () => row.code) : null;
-    const champion = row.reference
-      ? h(
-          'button',
-          {
-            type: 'button',
-            class: 'maas-cell-button maas-cell-primary',
-            onclick: () => {
-              asked += 1;
-              send(model, 'request', { id: `${Date.now()}-${asked}`, do: 'champion', method: row.method });
-            }
-          },
-          `Make ${row.reference} the champion`
-        )
-      : null;
+    const ask = (what, doing) => () => {
+      if (pending) {
+        return;
+      }
+      pending = true;
+      asked += 1;
+      came.replaceChildren(h('div', { class: 'maas-cell-dim' }, doing));
+      send(model, 'request', { id: `${Date.now()}-${asked}`, do: what, method: row.method });
+    };
+    const act = (label, run) =>
+      h('button', { type: 'button', class: 'maas-cell-button maas-cell-primary', onclick: run }, label);
+    const action = row.reference
+      ? act(`Make ${row.reference} the champion`, ask('champion', 'pointing the alias …'))
+      : row.free
+        ? act(`Register ${row.method}`, ask('register', `registering ${row.method} …`))
+        : null;
     return [
       h(
         'div',
@@ -245,7 +260,7 @@ function render({ model, el }) {
         row.reference ? `, registered as ${row.reference}` : ', not registered',
         h('span', { class: 'maas-cell-dim' }, ' · in Python: view.picked')
       ),
-      h('div', { class: 'maas-cell-buttons' }, champion, copy && copy.button, copy && copy.said),
+      h('div', { class: 'maas-cell-buttons' }, action, copy && copy.button, copy && copy.said),
       ...(copy ? [copy.shown] : [])
     ];
   }
@@ -258,16 +273,18 @@ function render({ model, el }) {
     used,
     came
   );
-  table();
   const endSelected = follow(model, ['selected'], choose);
+  const endRows = follow(model, ['rows'], table);
   const endResult = follow(model, ['result'], () => {
     const result = model.get('result');
+    pending = false;
     came.replaceChildren(
       ...(result.error ? [failure(result.error)] : result.line ? [h('div', { class: 'maas-cell-done' }, result.line)] : [])
     );
   });
   return () => {
     endSelected();
+    endRows();
     endResult();
   };
 }

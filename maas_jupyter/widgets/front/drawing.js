@@ -9,7 +9,7 @@ function drawing(field, changed) {
     class: 'maas-cell-canvas',
     tabindex: '0',
     role: 'img',
-    'aria-label': `draw ${field.name} here with the mouse, a pen or a finger; with the keyboard: arrows move, space draws`
+    'aria-label': `draw ${field.name} here with the mouse, a pen or a finger; with the keyboard: arrows move, with shift they draw a line, space draws a point`
   });
   const small = h('canvas', {
     width: field.width,
@@ -23,6 +23,12 @@ function drawing(field, changed) {
   let last = null;
   let drawn = false;
   let place = [canvas.width / 2, canvas.height / 2];
+  // Where the keys draw; a pointer shows itself.
+  const cursor = h('span', { class: 'maas-cell-pen', 'aria-hidden': 'true', hidden: true });
+  const put = () => {
+    cursor.style.left = `${(100 * place[0]) / canvas.width}%`;
+    cursor.style.top = `${(100 * place[1]) / canvas.height}%`;
+  };
 
   function wipe() {
     pen.fillStyle = '#000';
@@ -100,7 +106,11 @@ function drawing(field, changed) {
     ];
   }
 
+  // Also the key that brought the focus here.
+  canvas.addEventListener('keyup', () => (cursor.hidden = false));
+  canvas.addEventListener('blur', () => (cursor.hidden = true));
   canvas.addEventListener('pointerdown', event => {
+    cursor.hidden = true;
     canvas.setPointerCapture(event.pointerId);
     last = at(event);
     line(last, last);
@@ -136,6 +146,7 @@ function drawing(field, changed) {
         Math.min(Math.max(place[1] + (step[1] * SIDE) / 16, 0), canvas.height)
       ];
     }
+    put();
     if (!step || event.shiftKey) {
       line(before, place);
       look();
@@ -147,11 +158,12 @@ function drawing(field, changed) {
     changed();
   });
   wipe();
+  put();
   return {
     element: h(
       'div',
       { class: 'maas-cell-drawing' },
-      canvas,
+      h('div', { class: 'maas-cell-board' }, canvas, cursor),
       h(
         'div',
         {},

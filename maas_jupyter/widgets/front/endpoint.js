@@ -38,7 +38,7 @@ function tile(curve, points) {
       .join('  ');
   const now = h('div', { class: 'maas-cell-now' }, last ? words(last) : '–');
   const all = points.flatMap(point => curve.fields.map(field => point[field])).filter(value => value !== null);
-  const highest = Math.max(...all, 0);
+  const highest = all.length ? Math.max(...all) : null;
   const largest = highest || 1;
   const picture = s(
     'svg',
@@ -50,7 +50,7 @@ function tile(curve, points) {
       : []),
     s('line', { class: 'maas-cell-cursor', y1: 0, y2: HEIGHT, x1: -9, x2: -9 })
   );
-  const then = h('div', { class: 'maas-cell-dim maas-cell-then' }, points.length > 1 ? `highest ${curve.write(highest)}` : 'the next look tells');
+  const then = h('div', { class: 'maas-cell-dim maas-cell-then' }, points.length < 2 ? 'the next look tells' : highest === null ? 'no request yet' : `highest ${curve.write(highest)}`);
   const resting = then.textContent;
   picture.addEventListener('pointermove', event => {
     if (points.length < 2) {

@@ -61,7 +61,13 @@ const WAYS = {
 
   file(field, changed) {
     let held = null;
-    const shown = h('img', { class: 'maas-cell-thumb', alt: 'the chosen file', hidden: true });
+    const shown = h('img', {
+      class: 'maas-cell-thumb',
+      alt: 'the chosen file',
+      hidden: true,
+      // No picture: what is wrong with the file, the answer says.
+      onerror: () => (shown.hidden = true)
+    });
     const input = h('input', {
       type: 'file',
       accept: field.height ? 'image/*' : null,
@@ -135,6 +141,11 @@ function entry(field, changed) {
   };
 }
 
+/** A score, or that it is none: a model may answer with what JSON cannot hold. */
+function scored(score, digits = 4) {
+  return score === null ? 'no number' : score.toFixed(digits);
+}
+
 function bars(answer) {
   const rest = answer.classes - answer.scores.length;
   return h(
@@ -143,10 +154,10 @@ function bars(answer) {
     ...answer.scores.map(([label, score]) =>
       h(
         'div',
-        { class: 'maas-cell-bar-row', role: 'listitem', 'aria-label': `${label}: ${score.toFixed(4)}` },
-        h('span', { class: 'maas-cell-bar-label', title: label }, label),
+        { class: 'maas-cell-bar-row', role: 'listitem', 'aria-label': `${label}: ${scored(score)}` },
+        h('span', { class: 'maas-cell-bar-label', title: label, dir: 'auto' }, label),
         h('span', { class: 'maas-cell-bar' }, h('span', { style: `width:${Math.max(0, Math.min(1, score)) * 100}%` })),
-        h('span', { class: 'maas-cell-bar-number' }, score.toFixed(4))
+        h('span', { class: 'maas-cell-bar-number' }, scored(score))
       )
     ),
     rest > 0 ? h('div', { class: 'maas-cell-dim' }, `and ${rest} more classes`) : null
@@ -160,7 +171,7 @@ function told(answer) {
   const head = h(
     'div',
     { class: 'maas-cell-answer-head' },
-    h('span', { class: 'maas-cell-label' }, answer.label),
+    h('span', { class: 'maas-cell-label', dir: 'auto' }, answer.label),
     h(
       'span',
       { class: 'maas-cell-dim', title: 'from the kernel to the endpoint and back' },
@@ -187,9 +198,16 @@ function render({ model, el }) {
   const version = h(
     'select',
     { class: 'maas-cell-kind', 'aria-label': 'version' },
-    h('option', { value: '' }, 'by traffic'),
-    ...model.get('versions').map(each => h('option', { value: each }, `version ${each}`))
+    h('option', { value: '' }, 'by traffic')
   );
+  /** The versions that serve now; one that was chosen stays, even if it serves no more. */
+  function offer() {
+    const chosen = version.value;
+    const serving = model.get('versions');
+    const all = chosen && !serving.includes(chosen) ? [chosen, ...serving] : serving;
+    version.replaceChildren(version.options[0], ...all.map(each => h('option', { value: each }, `version ${each}`)));
+    version.value = chosen;
+  }
   const ink = h('input', {
     type: 'number',
     step: 'any',
@@ -283,7 +301,9 @@ function render({ model, el }) {
     busy.textContent = '';
     const tries = model.get('tries');
     history_of.hidden = tries.length === 0;
-    history_of.firstElementChild.textContent = `Tries (${tries.length}), copy as code`;
+    // There is none before the first answer.
+    copy.button.hidden = model.get('code') === '';
+    history_of.firstElementChild.textContent = `Tries (${tries.length})${copy.button.hidden ? '' : ', copy as code'}`;
     history.replaceChildren(
       ...tries.map(each =>
         h(
@@ -292,14 +312,16 @@ function render({ model, el }) {
           each.picture ? h('img', { src: `data:image/png;base64,${each.picture}`, alt: '' }) : null,
           each.error
             ? `${each.given}: ${each.error.message}`
-            : `${each.given} → ${each.label}${each.scores.length ? ` (${each.scores[0][1].toFixed(3)})` : ''}, ` +
+            : `${each.given} → ${each.label}${each.scores.length ? ` (${scored(each.scores[0][1], 3)})` : ''}, ` +
                 `${milliseconds(each.ms)}, version ${each.version}`
         )
       )
     );
   });
+  const endVersions = follow(model, ['versions'], offer);
   return () => {
     clearTimeout(timer);
+    endVersions();
     end();
   };
 }

@@ -152,7 +152,8 @@ function render({ model, el }) {
       canary: `${share.value} of 100 requests go to ${name}/${each.version}, the others stay where they are.`,
       shadow: `${name}/${each.version} gets a copy of the traffic; its answers are compared, and not returned.`
     };
-    effect.textContent = words[mode()];
+    const unfit = each.gates && !each.gates.passed ? ' It failed its gates.' : '';
+    effect.textContent = `${words[mode()]}${unfit}`;
     const result = model.get('result');
     came.replaceChildren(
       ...(result.error
