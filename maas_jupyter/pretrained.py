@@ -261,10 +261,11 @@ def _config(name: str) -> Any:
 
 
 def _not_loaded(name: str, error: Exception) -> InvalidInput:
-    return InvalidInput(
-        f"The model '{name}' cannot be loaded: {str(error).strip().splitlines()[0]}",
-        hint="Give a variable that holds a model, the folder of one (with config.json), or its id on the hub.",
-    )
+    said = str(error).strip().splitlines()[0]
+    hint = "Give a variable that holds a model, the folder of one (with config.json), or its id on the hub."
+    if "connect" in said:
+        hint = "This machine does not reach the hub: give the folder of a model (with config.json), or a variable."
+    return InvalidInput(f"The model '{name}' cannot be loaded: {said}", hint=hint)
 
 
 def _transformers() -> Any:

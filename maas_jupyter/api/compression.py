@@ -182,6 +182,8 @@ def distil(
         batch_size=batch_size,
         seed=seed,
     )
+    if is_run(model):
+        made.check(model.model)
     return _of_run("distil", model, asked, [made])
 
 

@@ -12,6 +12,7 @@ from maas_jupyter.errors import InvalidInput, UsageError
 
 if TYPE_CHECKING:
     from maas_jupyter.optimization import Comparison
+    from maas_jupyter.registry import ModelVersion
 
 
 @documented
@@ -62,10 +63,7 @@ def quantize(
 
     asked = Asked.read(data, target, text, calibrate, max_drop, require, source)
     registry = open_registry()
-    version = to_version(model, registry)
-    if version.precision != "fp32":
-        origin = f"Quantize {version.parent}, which it was made from." if version.parent else "Name one in fp32."
-        raise InvalidInput(f"{version.reference} is {version.precision} already.", hint=origin)
+    version = _in_fp32(to_version(model, registry), "Quantize")
     return compared(
         "quantize",
         model,
@@ -121,7 +119,7 @@ def optimize(
     NotFound
         If there is no such model or method.
     InvalidInput
-        If the data does not fit the model.
+        If it is quantized already, or the data does not fit it.
     UsageError
         If a target or a gate cannot be read.
     """
@@ -132,7 +130,7 @@ def optimize(
     asked = Asked.read(data, target, text, calibrate, max_drop, require, source, budget)
     registry = open_registry()
     families = {"quantize", "prune", "distil", "other"}
-    version = to_version(model, registry)
+    version = _in_fp32(to_version(model, registry), "Optimise")
     return compared(
         "optimize",
         model,
@@ -143,3 +141,17 @@ def optimize(
         combine=True,
         named=bool(method),
     )
+
+
+def _in_fp32(version: ModelVersion, what: str) -> ModelVersion:
+    """Return a version whose numbers nothing has been done to yet.
+
+    Raises
+    ------
+    InvalidInput
+        If it has fewer bits already; the hint names what it was made from.
+    """
+    if version.precision == "fp32":
+        return version
+    origin = f"{what} {version.parent}, which it was made from." if version.parent else "Name one in fp32."
+    raise InvalidInput(f"{version.reference} is {version.precision} already.", hint=origin)

@@ -14,5 +14,7 @@ def progress(title: str) -> Iterator[Callable[[str], None]]:
     view = plugins.load("view", "progress")(title)
     try:
         yield view.step
-    finally:
-        view.close()
+    except BaseException as error:
+        view.close("failed" if isinstance(error, Exception) else "stopped")
+        raise
+    view.close()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import html
+import math
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -47,7 +48,8 @@ def heading(title: str, note: str = "") -> str:
 
 
 def bar(share: float) -> str:
-    """Return a bar that is filled to a share between 0 and 1; readable on a light and on a dark page."""
+    """Return a bar that is filled to a share between 0 and 1, empty for NaN; readable on a light and a dark page."""
+    share = 0.0 if math.isnan(share) else share
     return (
         '<span style="display:inline-block;width:120px;border-radius:4px;background:rgba(127,127,127,.3)">'
         f'<span style="display:block;width:{share * 100:.0f}%;height:8px;border-radius:4px;background:#0969da"></span>'

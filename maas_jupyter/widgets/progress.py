@@ -26,9 +26,16 @@ class ProgressView:
         """Say what is being done now."""
         self._show(f"{self._title}: {what} …", final=False)
 
-    def close(self) -> None:
-        """Leave the time that it took."""
-        self._show(f"{self._title}: {time.perf_counter() - self._began:.1f} s", final=True)
+    def close(self, ended: str = "") -> None:
+        """Leave the time that it took.
+
+        Parameters
+        ----------
+        ended : {'', 'failed', 'stopped'}
+            What became of it, where it is not done.
+        """
+        took = f"{time.perf_counter() - self._began:.1f} s"
+        self._show(f"{self._title}: {f'{ended} after {took}' if ended else took}", final=True)
 
     def _show(self, line: str, *, final: bool) -> None:
         self._surface.show(lambda: html.bundle(f"<div>{html.text(line)}</div>", line), line, final=final)

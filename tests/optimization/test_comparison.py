@@ -249,8 +249,9 @@ def test_an_unknown_method_offers_the_nearest(wide):
 def test_what_is_quantized_already_is_not_quantized_again(wide, bundle):
     quantized = structs.replace(bundle.manifest, precision="int8")
     maas_jupyter.register(Bundle.seal(bundle.folder, quantized, bundle.manifest.files), name="small")
-    with pytest.raises(InvalidInput, match=r"small/1 is int8 already"):
-        maas_jupyter.quantize("small", data=digits())
+    for verb in (maas_jupyter.quantize, maas_jupyter.optimize):
+        with pytest.raises(InvalidInput, match=r"small/1 is int8 already"):
+            verb("small", data=digits())
 
 
 def test_a_method_may_be_a_class_of_the_notebook(wide):

@@ -1,4 +1,4 @@
-"""``%maas prune`` on a run: what the run brings along, and how it is stopped."""
+"""``%maas prune`` and ``distil`` on a run: what the run brings along, and how they are stopped."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import torch
 from models import digits, mlp
 
 import maas_jupyter
+from maas_jupyter.errors import InvalidInput
 from maas_jupyter.widgets.training import TrainingView
 
 
@@ -48,3 +49,10 @@ def test_an_interrupt_ends_the_training_of_a_method_and_keeps_the_rows_before(ru
     assert [each.method for each in made.candidates][:2] == ["original", "magnitude-pruning 20%"]
     assert made.candidates[1].measured is not None
     assert len(trained) == 3  # two epochs of the first, one of the second
+
+
+def test_a_student_that_cannot_be_made_is_refused_before_anything_is_measured(run, capsys):
+    with pytest.raises(InvalidInput, match="A Sequential has no config") as refused:
+        maas_jupyter.distil(run, data=digits(200))
+    assert "--student MODULE" in refused.value.hint
+    assert "distil" not in capsys.readouterr().err

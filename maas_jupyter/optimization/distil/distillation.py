@@ -16,7 +16,13 @@ from maas_jupyter.errors import InvalidInput, UsageError
 from maas_jupyter.modules import device_of, run_module
 from maas_jupyter.optimization.distil.hidden import matched_layers
 from maas_jupyter.optimization.distil.lesson import Lesson, Teacher, told
-from maas_jupyter.optimization.distil.student import StudentSpec, build_student, encoder_layers, parse_student
+from maas_jupyter.optimization.distil.student import (
+    StudentSpec,
+    build_student,
+    encoder_layers,
+    parse_student,
+    require_layers,
+)
 from maas_jupyter.optimization.finetune import finetune, packaged
 from maas_jupyter.optimization.optimizer import Family
 from maas_jupyter.optimization.original import Original
@@ -98,6 +104,17 @@ class Distillation:
             return False
         layers = encoder_layers(original.trained.module)
         return isinstance(self.student, nn.Module) or (layers is not None and len(layers) > 1)
+
+    def check(self, teacher: nn.Module) -> None:
+        """Refuse a teacher that no student can be made from, before anything is measured.
+
+        Raises
+        ------
+        InvalidInput
+            If no student is given and it is no model of transformers.
+        """
+        if not isinstance(self.student, nn.Module):
+            require_layers(teacher)
 
     def run(self, original: Original, folder: Path) -> Bundle:
         """Teach a student and package it.

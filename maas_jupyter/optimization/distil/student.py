@@ -81,6 +81,23 @@ def encoder_layers(module: nn.Module) -> nn.ModuleList | None:
     return lists[0] if len(lists) == 1 else None
 
 
+def require_layers(teacher: nn.Module) -> nn.ModuleList:
+    """Return the layers of a transformers model.
+
+    Raises
+    ------
+    InvalidInput
+        If it is none that a student could be made from.
+    """
+    layers = encoder_layers(teacher)
+    if layers is None:
+        raise InvalidInput(
+            f"A {type(unwrapped(teacher)).__name__} has no config that a student could be made from.",
+            hint="Make a smaller module and pass it: --student MODULE",
+        )
+    return layers
+
+
 def layer_map(students: int, teachers: int) -> list[int]:
     """Return for each layer of the student the teacher's that it stands for, evenly spread up to the last one."""
     return [round((index + 1) * teachers / students) - 1 for index in range(students)]
@@ -108,12 +125,7 @@ def build_student(teacher: nn.Module, spec: StudentSpec, *, seed: int) -> nn.Mod
         If the student would have more than the teacher, or its heads do not divide its numbers.
     """
     model: Any = unwrapped(teacher)
-    layers = encoder_layers(teacher)
-    if layers is None:
-        raise InvalidInput(
-            f"A {type(model).__name__} has no config that a student could be made from.",
-            hint="Make a smaller module and pass it: --student MODULE",
-        )
+    layers = require_layers(teacher)
     config = copy.deepcopy(model.config)
     for part, value in vars(spec).items():
         name = next((name for name in _CONFIG_NAMES[part] if hasattr(config, name)), None)
