@@ -171,6 +171,7 @@ it('offers in the menu of an endpoint what makes sense there', async () => {
     rows[0],
     endpoint({ name: 'alone' }),
     endpoint({ name: 'off', url: '', state: 'stopped', traffic: [] }),
+    endpoint({ name: 'resting', state: 'stopped', traffic: [traffic({ state: 'unloaded' })] }),
     endpoint({ name: '*', target: 'gpu', url: '' }),
     endpoint({ name: 'foreign', target: 'elsewhere' })
   ];
@@ -178,12 +179,14 @@ it('offers in the menu of an endpoint what makes sense there', async () => {
   drawn(rows.map(row => `<li data-endpoint="${row.name}" data-target="${row.target}"></li>`).join(''));
   await looked();
   const predict = 'Insert cell that asks it ✗';
-  const moves = ['Roll back…', 'Unpublish…'];
+  const moves = ['Roll back…', 'Load… ✗', 'Unload…', 'Unpublish…'];
+  const asleep = ['Roll back…', 'Load… ✗', 'Unload… ✗', 'Unpublish…'];
   const stop = 'Stop the local server…';
   expect(menuOf('[data-endpoint="digits"]')).toEqual(['Promote…', ...moves, 'Copy curl', stop, predict]);
   expect(menuOf('[data-endpoint="alone"]')[0]).toBe('Promote… ✗');
   const start = 'Start the local server';
-  expect(menuOf('[data-endpoint="off"]')).toEqual(['Promote… ✗', ...moves, 'Copy curl ✗', start, predict]);
+  expect(menuOf('[data-endpoint="resting"]').slice(2, 4)).toEqual(['Load…', 'Unload… ✗']);
+  expect(menuOf('[data-endpoint="off"]')).toEqual(['Promote… ✗', ...asleep, 'Copy curl ✗', start, predict]);
   for (const name of ['*', 'foreign']) {
     expect(menuOf(`[data-endpoint="${name}"]`).every(label => label.endsWith('✗'))).toBe(true);
   }
@@ -248,6 +251,22 @@ it('does nothing where the dialog is left', async () => {
   await done;
   expect(asked).toEqual([]);
   expect(notes()).toEqual([]);
+});
+
+it('takes a model out of memory, and brings back one that is not there', async () => {
+  activated();
+  answers['POST endpoints/local/digits/unload'] = () => json({ message: 'digits is stopped on local' });
+  await looked();
+  const subject = { target: 'local', name: 'digits' };
+  const done = commands.execute('maas:unload', subject);
+  await shown();
+  expect(dialog().textContent).toContain('digits on local is taken out of memory');
+  expect(accept().classList).toContain('jp-mod-warn');
+  accept().click();
+  await done;
+  expect(asked).toHaveLength(1);
+  expect(notes()).toContain('success: digits is stopped on local');
+  expect([commands.isEnabled('maas:load', subject), commands.isEnabled('maas:unload', subject)]).toEqual([false, true]);
 });
 
 it('shows an error in its own words with the next step, the whole of a long one on demand', async () => {

@@ -12,6 +12,7 @@ from maas_jupyter.api.deletion import delete
 from maas_jupyter.api.evaluation import compare, evaluate
 from maas_jupyter.api.explanation import explain
 from maas_jupyter.api.export import export
+from maas_jupyter.api.memory import load, unload
 from maas_jupyter.api.optimization import optimize, quantize
 from maas_jupyter.api.picking import pick
 from maas_jupyter.api.playing import play
@@ -58,6 +59,8 @@ VERBS = (
     publish,
     promote,
     rollback,
+    load,
+    unload,
     unpublish,
     history,
     predict,

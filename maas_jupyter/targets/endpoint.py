@@ -144,7 +144,9 @@ class Endpoint(Displayed):
         """Make the endpoint of a model whose server answers at ``url``."""
         rows = status.versions
         states: set[str] = {row.state for row in rows}
-        resting = "The model is not in memory." if states == {"unloaded"} else ""
+        elsewhere = "" if target.name == "local" else f" --on {target.name}"
+        back = f"To bring it back: %maas load {status.name}{elsewhere}"
+        resting = f"The model is not in memory. {back}" if states == {"unloaded"} else ""
         reasons = [f"version {row.version}: {row.reason}" if row.version else row.reason for row in rows if row.reason]
         failed = [row.version for row in rows if row.state == "failed" and row.version]
         to = "" if target.name == "local" else f" --to {target.name}"

@@ -104,6 +104,18 @@ class LocalTarget:
         client = self.client()
         return self._serving_endpoint(client.rollback(name, user=user_name(), reason=reason), client)
 
+    def load(self, name: str) -> Endpoint:
+        """Bring a model back into memory; starts the server where that is needed. See `Target`."""
+        self.endpoint(name)
+        client = self.client()
+        return self._serving_endpoint(client.load(name), client)
+
+    def unload(self, name: str) -> Endpoint:
+        """Take a model out of memory; starts the server where that is needed. See `Target`."""
+        self.endpoint(name)
+        client = self.client()
+        return self._serving_endpoint(client.unload(name), client)
+
     def history(self, name: str) -> History:
         """Return what served when, also of a model that was withdrawn; the server need not run."""
         recorded = RecordedHistory(self.home)

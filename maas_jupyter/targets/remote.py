@@ -139,6 +139,16 @@ class RemoteTarget:
         with self._asked(name) as client:
             return self._endpoint(client, client.rollback(name, user=user_name(), reason=reason))
 
+    def load(self, name: str) -> Endpoint:
+        """Bring a model back into memory. See `Target`."""
+        with self._asked(name) as client:
+            return self._endpoint(client, client.load(name))
+
+    def unload(self, name: str) -> Endpoint:
+        """Take a model out of memory. See `Target`."""
+        with self._asked(name) as client:
+            return self._endpoint(client, client.unload(name))
+
     def unpublish(self, name: str, *, reason: str = "") -> Notice:
         """Withdraw one model. See `Target`."""
         with self._asked(name) as client:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import pydoc
 import signal
 import sys
@@ -96,6 +97,9 @@ def test_a_canary_is_promoted_and_taken_back(run, fail):
     assert [entry.reason for entry in history] == ["the first", "", "it is better", ""]
     shadow = run("publish served/2 --shadow")
     assert [row.version for row in shadow.traffic if row.shadow] == ["2"]
+    assert run("unload served").state == "stopped"
+    assert isinstance(fail("predict served X[:2]"), Unavailable)
+    assert run("load served").state == "ready"
     done = run("unpublish served --reason 'no more'")
     assert "served is no longer published on local; its history stays: %maas history served" in repr(done)
     assert done._repr_mimebundle_()["text/plain"] == repr(done)
@@ -182,10 +186,10 @@ def test_what_is_gone_says_how_it_comes_back(run, fail, connected, home):
         error = fail(line)
         assert "'served' is published, but the local model server does not run" in error.message
         assert error.hint == "Start it with all that it serves: %maas start"
-    (endpoint,) = run("endpoints")
+    (endpoint,) = (each for each in run("endpoints") if (each.name, each.target) == ("served", "local"))
     assert endpoint.state == "unavailable"
     assert endpoint.reason.endswith(error.hint)
-    assert "It serves served." in repr(run(error.hint.partition("%maas ")[2]))
+    assert re.search(r"It serves .*\bserved\b", repr(run(error.hint.partition("%maas ")[2])))
     assert run("predict served X[:2]").version == "2"
     run("stop served")
 

@@ -90,6 +90,8 @@ async def test_a_model_goes_all_the_way(jp_fetch, act, refused, versions, local)
     ]
     assert local.endpoint("square").predict(np.ones((1, 2), np.float32)).version in ("1", "2")
 
+    assert "is stopped on local" in await act("POST", *ENDPOINT, "unload")
+    assert "is ready on local" in await act("POST", *ENDPOINT, "load")
     assert "no longer published" in await act("POST", *ENDPOINT, "unpublish")
     with pytest.raises(NotFound):
         local.endpoint("square")
@@ -239,6 +241,8 @@ EVERY = [
     ("POST", (*ENDPOINT, "publish")),
     ("POST", (*ENDPOINT, "promote")),
     ("POST", (*ENDPOINT, "rollback")),
+    ("POST", (*ENDPOINT, "load")),
+    ("POST", (*ENDPOINT, "unload")),
     ("POST", (*ENDPOINT, "unpublish")),
     ("POST", ("targets", "local", "start")),
     ("POST", ("targets", "local", "stop")),

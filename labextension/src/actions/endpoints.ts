@@ -11,7 +11,7 @@ const UNKNOWN = '*';
 
 interface Change {
   readonly id: string;
-  readonly action: 'promote' | 'rollback' | 'unpublish';
+  readonly action: 'promote' | 'rollback' | 'load' | 'unload' | 'unpublish';
   readonly label: string;
   readonly title: string;
   readonly accept: string;
@@ -19,6 +19,8 @@ interface Change {
   readonly pending: (name: string) => string;
   readonly fits: (row: WatchedEndpoint) => boolean;
   readonly dangerous: boolean;
+  /** Whether the history keeps a reason. */
+  readonly told: boolean;
 }
 
 /** What changes an endpoint's traffic, and the line for a shell that asks it. */
@@ -41,7 +43,8 @@ export const endpointActions: Group = ({ commands, subjects, places, maas }) => 
       },
       pending: name => trans.__('Promoting %1…', name),
       fits: row => known(row) && candidateOf(row) !== undefined,
-      dangerous: false
+      dangerous: false,
+      told: true
     },
     {
       id: 'maas:roll-back',
@@ -52,7 +55,33 @@ export const endpointActions: Group = ({ commands, subjects, places, maas }) => 
       warning: (name, target) => trans.__('%1 on %2 goes back to what it served before.', name, target),
       pending: name => trans.__('Rolling %1 back…', name),
       fits: known,
-      dangerous: false
+      dangerous: false,
+      told: true
+    },
+    {
+      id: 'maas:load',
+      action: 'load',
+      label: trans.__('Load…'),
+      title: trans.__('Load into memory'),
+      accept: trans.__('Load'),
+      warning: (name, target) => trans.__('%1 on %2 comes back into memory, and serves as before.', name, target),
+      pending: name => trans.__('Loading %1…', name),
+      fits: row => known(row) && resting(row),
+      dangerous: false,
+      told: false
+    },
+    {
+      id: 'maas:unload',
+      action: 'unload',
+      label: trans.__('Unload…'),
+      title: trans.__('Take out of memory'),
+      accept: trans.__('Unload'),
+      warning: (name, target) =>
+        trans.__('%1 on %2 is taken out of memory, and its clients get errors until it is loaded again.', name, target),
+      pending: name => trans.__('Unloading %1…', name),
+      fits: row => known(row) && row.url !== '' && !resting(row),
+      dangerous: true,
+      told: false
     },
     {
       id: 'maas:unpublish',
@@ -64,7 +93,8 @@ export const endpointActions: Group = ({ commands, subjects, places, maas }) => 
         trans.__('%1 is no longer served on %2, and its clients get errors. Its history and its versions stay.', name, target),
       pending: name => trans.__('Unpublishing %1…', name),
       fits: known,
-      dangerous: true
+      dangerous: true,
+      told: true
     }
   ];
 
@@ -90,14 +120,15 @@ export const endpointActions: Group = ({ commands, subjects, places, maas }) => 
       return;
     }
     const { target, name } = subject;
-    const form = new Form()
-      .say(kind.warning(name, target, subjects.known(subject)))
-      .input('reason', trans.__('Reason, for the history'), { maxlength: '200' });
+    const form = new Form().say(kind.warning(name, target, subjects.known(subject)));
+    if (kind.told) {
+      form.input('reason', trans.__('Reason, for the history'), { maxlength: '200' });
+    }
     const { title, accept, dangerous } = kind;
     const given = await ask(form, { title, accept, dangerous, cancel: trans.__('Cancel') });
     if (given !== null) {
       const done = model.act<{ message: string }>('POST', ['endpoints', target, name, kind.action], {
-        body: { reason: given.reason }
+        body: kind.told ? { reason: given.reason } : {}
       });
       await report(done.then(said => said.message), kind.pending(name), trans);
     }
@@ -137,6 +168,11 @@ export const endpointActions: Group = ({ commands, subjects, places, maas }) => 
     menu: ids.map(command => ({ command, selector: '[data-endpoint]' }))
   };
 };
+
+/** Whether a model is known to its server, but not in memory. */
+function resting({ traffic }: WatchedEndpoint): boolean {
+  return traffic.length > 0 && traffic.every(each => each.state === 'unloaded');
+}
 
 /** The version that would be promoted: the canary, else the shadow. */
 function candidateOf({ traffic }: WatchedEndpoint): string | undefined {

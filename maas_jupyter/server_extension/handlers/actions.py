@@ -131,6 +131,23 @@ class TrafficHandler(ActionHandler):
         await self.carry_out(place, change)
 
 
+class MemoryHandler(ActionHandler):
+    """``POST endpoints/TARGET/NAME/load`` and ``unload``: of a model that stays published."""
+
+    @tornado.web.authenticated
+    @authorized
+    async def post(self, target: str, name: str, action: str) -> None:
+        """Answer when it is in memory, or out of it."""
+        place, model = unquote(target), check_name(unquote(name))
+
+        def change() -> str:
+            from maas_jupyter import api
+
+            return _said(api.load(model, on=place) if action == "load" else api.unload(model, on=place))
+
+        await self.carry_out(place, change)
+
+
 class ServerHandler(ActionHandler):
     """``POST targets/TARGET/start`` and ``stop``: of the local server, with everything that it serves."""
 
@@ -262,6 +279,7 @@ def routes() -> list[Route]:
         ("/targets/([^/]+)/(start|stop)", ServerHandler, given),
         (f"{endpoint}/publish", PublishHandler, given),
         (f"{endpoint}/(promote|rollback|unpublish)", TrafficHandler, given),
+        (f"{endpoint}/(load|unload)", MemoryHandler, given),
         (f"{endpoint}/curl", CurlHandler, {}),
         (f"{model}/aliases/([^/]+)", AliasHandler, given),
         (f"{model}/versions/([^/]+)", DeletionHandler, given),
