@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import pydoc
+import re
 import signal
 import sys
 from pathlib import Path
