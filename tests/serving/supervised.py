@@ -53,6 +53,16 @@ def command(pid):
         return ""
 
 
+def open_files(pid):
+    """Return what a process has open beyond the standard streams, without what it closes meanwhile."""
+    found = []
+    for path in Path(f"/proc/{pid}/fd").iterdir():
+        with contextlib.suppress(FileNotFoundError):
+            if int(path.name) > 2:
+                found.append(str(path.readlink()))
+    return found
+
+
 class Server:
     """A server that is started with a command line."""
 

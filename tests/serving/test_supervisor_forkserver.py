@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 from bundles import linear_softmax
-from supervised import Load, children, command, exists, until
+from supervised import Load, children, command, exists, open_files, until
 from test_supervisor_process import server, start  # noqa: F401
 
 from maas_jupyter.errors import BundleError
@@ -81,8 +81,7 @@ def test_nothing_is_left_of_a_server_that_was_killed(server):
 def test_a_forked_worker_holds_nothing_but_its_own(server):
     """Its channel, the listening socket and the shares were sent to it; the supervisor's other descriptors were not."""
     (pid, _) = server.ready(2)
-    open_files = {str(path.readlink()) for path in Path(f"/proc/{pid}/fd").iterdir()}
-    assert not {path for path in open_files if "server.lock" in path}
+    assert not [path for path in open_files(pid) if "server.lock" in path]
 
 
 def test_one_worker_that_speaks_grpc_is_no_fork(start):
@@ -95,10 +94,10 @@ def test_a_forked_worker_begins_with_nothing_but_what_it_was_sent(server):
     """No thread is lost in a fork, whatever it held; and what the libraries have open would be open in all forks."""
     (pid, _), parent = server.ready(2), server.forkserver()
     assert len(list(Path(f"/proc/{parent}/task").iterdir())) == 1
-    own = {path.readlink() for path in Path(f"/proc/{parent}/fd").iterdir() if int(path.name) > 2}
-    assert all(str(path).startswith(("socket:", "anon_inode:")) for path in own)
-    inherited = {path for path in own if str(path).startswith("socket:")}
-    assert not inherited & {path.readlink() for path in Path(f"/proc/{pid}/fd").iterdir()}
+    own = open_files(parent)
+    assert all(path.startswith(("socket:", "anon_inode:")) for path in own)
+    inherited = {path for path in own if path.startswith("socket:")}
+    assert not inherited & set(open_files(pid))
 
 
 def test_the_runtime_reports_to_nobody(server):

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from bundles import Bundles, linear_softmax, two_inputs
 from control_parts import Moods, quarantined
-from supervised import Caller, Load, Server, exists, until
+from supervised import Caller, Load, Server, exists, open_files, until
 
 from maas_jupyter.errors import BundleError, Unavailable
 from maas_jupyter.serving.record import record_path
@@ -76,7 +76,7 @@ def test_connections_are_shared_out(server):
 
 
 def open_sockets(pid):
-    return sum(str(path.readlink()).startswith("socket:") for path in Path(f"/proc/{pid}/fd").iterdir())
+    return sum(path.startswith("socket:") for path in open_files(pid))
 
 
 def test_metrics_are_summed_over_the_workers(server):
