@@ -13,15 +13,14 @@
  * - `[data-section="models"] input[type="search"]`, `[data-model="digits"]` of those that can be seen; its button unfolds `[data-version="2"]`, in which `[data-alias="champion"]`.
  * - `[data-notice="server"]` (the server does not answer), `[data-notice="alerts"]`, `[data-notice="registry"]` and `[data-notice="runs"]`.
  */
-import { ReactWidget, UseSignal } from '@jupyterlab/ui-components';
+import { UseSignal } from '@jupyterlab/ui-components';
 import { JSONExt, type ReadonlyPartialJSONObject, type ReadonlyPartialJSONValue } from '@lumino/coreutils';
 import type { IDisposable } from '@lumino/disposable';
-import type { Message } from '@lumino/messaging';
 import { type ISignal, Signal } from '@lumino/signaling';
 import React, { useContext, useEffect, useState } from 'react';
 
 import { EndpointsSection } from './endpoints';
-import { type Execute, ExecuteContext } from './execute';
+import type { Execute } from './execute';
 import { maasIcon } from './icon';
 import { type Locale, LocaleContext } from './locale';
 import type { MaasModel, MaasState, ProblemKind } from './model';
@@ -31,21 +30,21 @@ import { PanelState, PanelStateContext } from './panelState';
 import { type Preferences, PreferencesContext, USUAL } from './preferences';
 import { RunsSection } from './runs';
 import type { ModelVersions } from './schema';
+import { WatchingWidget } from './watchingWidget';
 
 /** The widget in the side bar: watches the model while it can be seen. */
-export class MaasPanel extends ReactWidget {
+export class MaasPanel extends WatchingWidget {
   constructor(
     private readonly model: MaasModel,
-    private readonly locale: Locale,
-    private readonly execute: Execute | null = null
+    locale: Locale,
+    execute: Execute | null = null
   ) {
-    super();
+    super(locale, execute);
     this.id = 'maas-panel';
     this.title.icon = maasIcon;
     this.title.caption = this.locale.trans.__('MaaS: models, runs and endpoints');
     this.node.setAttribute('role', 'region');
     this.node.setAttribute('aria-label', this.locale.trans.__('MaaS'));
-    locale.changed.connect(this.update, this);
     this.pages.changed.connect(this.noteState, this);
     this.panel.changed.connect(this.noteState, this);
   }
@@ -74,60 +73,36 @@ export class MaasPanel extends ReactWidget {
     }
   }
 
-  protected override render(): React.ReactElement {
+  protected override view(): React.ReactElement {
     return (
-      <LocaleContext.Provider value={this.locale}>
-        <ExecuteContext.Provider value={this.execute}>
-          <PreferencesContext.Provider value={this._preferences}>
-            <UseSignal signal={this.model.changed}>
-              {() => (
-                <PanelView
-                  state={this.model.state}
-                  panel={this.panel}
-                  onRetry={() => this.model.retry()}
-                  onStop={runId => this.model.stopRun(runId)}
-                  pages={this.pages}
-                  versionsOf={this.versionsOf}
-                />
-              )}
-            </UseSignal>
-          </PreferencesContext.Provider>
-        </ExecuteContext.Provider>
-      </LocaleContext.Provider>
+      <PreferencesContext.Provider value={this._preferences}>
+        <UseSignal signal={this.model.changed}>
+          {() => (
+            <PanelView
+              state={this.model.state}
+              panel={this.panel}
+              onRetry={() => this.model.retry()}
+              onStop={runId => this.model.stopRun(runId)}
+              pages={this.pages}
+              versionsOf={this.versionsOf}
+            />
+          )}
+        </UseSignal>
+      </PreferencesContext.Provider>
     );
   }
 
-  protected override onAfterAttach(message: Message): void {
-    super.onAfterAttach(message);
-    this.follow();
+  protected override watch(): void {
+    this.watching ??= this.model.watch();
   }
 
-  protected override onAfterShow(message: Message): void {
-    super.onAfterShow(message);
-    this.follow();
-  }
-
-  protected override onAfterHide(message: Message): void {
-    super.onAfterHide(message);
-    this.follow();
-  }
-
-  protected override onAfterDetach(message: Message): void {
-    super.onAfterDetach(message);
-    this.follow();
+  protected override rest(): void {
+    this.watching?.dispose();
+    this.watching = null;
   }
 
   private noteState(): void {
     this._savedChanged.emit();
-  }
-
-  private follow(): void {
-    if (this.isVisible) {
-      this.watching ??= this.model.watch();
-    } else {
-      this.watching?.dispose();
-      this.watching = null;
-    }
   }
 
   private readonly pages = new ModelPages((query, offset, limit) => this.model.modelPage(query, offset, limit));
