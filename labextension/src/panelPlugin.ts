@@ -45,13 +45,13 @@ export const panelPlugin: JupyterFrontEndPlugin<void> = {
     void Promise.all([registry && follow(registry, maas, widget), database && keep(database, widget)]);
 
     app.commands.addCommand(SHOW_PANEL, {
-      label: trans.__('Show MaaS panel'),
+      label: trans.__('Show MaaS Panel'),
       caption: trans.__('Show the models, runs and endpoints'),
       icon: maasIcon,
       execute: () => app.shell.activateById(widget.id)
     });
     app.commands.addCommand(OPEN_SETTINGS, {
-      label: trans.__('MaaS settings'),
+      label: trans.__('MaaS Settings'),
       caption: trans.__('Choose how often the panel looks, its units, and what it shows'),
       icon: settingsIcon,
       isEnabled: () => app.commands.hasCommand(OPEN_SETTING_EDITOR),

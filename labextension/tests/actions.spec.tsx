@@ -178,13 +178,13 @@ it('offers in the menu of an endpoint what makes sense there', async () => {
   activated();
   drawn(rows.map(row => `<li data-endpoint="${row.name}" data-target="${row.target}"></li>`).join(''));
   await looked();
-  const predict = 'Insert cell that asks it ✗';
-  const moves = ['Roll back…', 'Load… ✗', 'Unload…', 'Unpublish…'];
-  const asleep = ['Roll back…', 'Load… ✗', 'Unload… ✗', 'Unpublish…'];
-  const stop = 'Stop the local server…';
+  const predict = 'Insert Cell That Asks It ✗';
+  const moves = ['Roll Back…', 'Load… ✗', 'Unload…', 'Unpublish…'];
+  const asleep = ['Roll Back…', 'Load… ✗', 'Unload… ✗', 'Unpublish…'];
+  const stop = 'Stop Local Server…';
   expect(menuOf('[data-endpoint="digits"]')).toEqual(['Promote…', ...moves, 'Copy curl', stop, predict]);
   expect(menuOf('[data-endpoint="alone"]')[0]).toBe('Promote… ✗');
-  const start = 'Start the local server';
+  const start = 'Start Local Server';
   expect(menuOf('[data-endpoint="resting"]').slice(2, 4)).toEqual(['Load…', 'Unload… ✗']);
   expect(menuOf('[data-endpoint="off"]')).toEqual(['Promote… ✗', ...asleep, 'Copy curl ✗', start, predict]);
   for (const name of ['*', 'foreign']) {
@@ -196,9 +196,9 @@ it('never offers to delete what serves, and says where it does', async () => {
   activated();
   drawn(MODEL);
   await looked();
-  expect(menuOf('.old')).toContain('Delete version… (published on local) ✗');
-  expect(menuOf('.new')).toContain('Delete version…');
-  expect(menuOf('.new')).toContain('Delete model… (published on local) ✗');
+  expect(menuOf('.old')).toContain('Delete Version… (published on local) ✗');
+  expect(menuOf('.new')).toContain('Delete Version…');
+  expect(menuOf('.new')).toContain('Delete Model… (published on local) ✗');
   expect(menuOf('b').some(label => label.startsWith('Delete version'))).toBe(false);
 });
 
@@ -222,8 +222,8 @@ it('stops a run from its row and from the palette, and offers it for nothing els
   activated();
   drawn('<ul><li data-run="abc"><b>digits</b></li><li data-run="def"><i>wines</i></li></ul>');
   await looked();
-  expect(menuOf('i')).toContain('Stop run ✗');
-  expect(menuOf('b')).toContain('Stop run');
+  expect(menuOf('i')).toContain('Stop Run ✗');
+  expect(menuOf('b')).toContain('Stop Run');
   await commands.execute('maas:stop-run', { row: true });
   expect(asked).toEqual([{ method: 'POST', path: 'runs/abc/stop', confirm: null, body: null }]);
   expect(notes()).toEqual(['success: digits was asked to stop.']);
@@ -262,9 +262,10 @@ it('takes a model out of memory, and brings back one that is not there', async (
   await shown();
   expect(dialog().textContent).toContain('digits on local is taken out of memory');
   expect(accept().classList).toContain('jp-mod-warn');
+  type('reason', 'for the night');
   accept().click();
   await done;
-  expect(asked).toHaveLength(1);
+  expect(asked).toEqual([expect.objectContaining({ body: { reason: 'for the night' } })]);
   expect(notes()).toContain('success: digits is stopped on local');
   expect([commands.isEnabled('maas:load', subject), commands.isEnabled('maas:unload', subject)]).toEqual([false, true]);
 });
@@ -439,8 +440,8 @@ it('starts and stops the local server, once it was said what stops', async () =>
       '<p data-endpoint="far" data-target="gpu"><u>far</u></p>'
   );
   await looked();
-  const [start, stop] = ['Start the local server', 'Stop the local server…'];
-  const offered = (row: string): string[] => menuOf(row).filter(label => label.includes('local server'));
+  const [start, stop] = ['Start Local Server', 'Stop Local Server…'];
+  const offered = (row: string): string[] => menuOf(row).filter(label => label.includes('Local Server'));
   expect([offered('b'), offered('i'), offered('u')]).toEqual([[stop], [start], []]);
   const done = commands.execute('maas:stop-server');
   await shown();

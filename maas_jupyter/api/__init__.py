@@ -12,25 +12,13 @@ from maas_jupyter.api.deletion import delete
 from maas_jupyter.api.evaluation import compare, evaluate
 from maas_jupyter.api.explanation import explain
 from maas_jupyter.api.export import export
-from maas_jupyter.api.memory import load, unload
 from maas_jupyter.api.optimization import optimize, quantize
 from maas_jupyter.api.picking import pick
 from maas_jupyter.api.playing import play
 from maas_jupyter.api.registry import alias, models, register
 from maas_jupyter.api.runs import attach, interrupt, runs
-from maas_jupyter.api.serving import (
-    endpoints,
-    history,
-    logs,
-    metrics,
-    predict,
-    promote,
-    publish,
-    rollback,
-    start,
-    stop,
-    unpublish,
-)
+from maas_jupyter.api.serving import endpoints, logs, metrics, predict, publish, start, stop
+from maas_jupyter.api.traffic import history, load, promote, rollback, unload, unpublish
 from maas_jupyter.api.training import train
 from maas_jupyter.api.tuning import tune
 from maas_jupyter.api.watching import unwatch, watch

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from maas_jupyter import plugins
+from maas_jupyter.api.options import documented
 from maas_jupyter.api.subjects import open_registry, to_endpoint
 from maas_jupyter.arguments import EndpointArgument
 from maas_jupyter.bundle import MODEL_FILE, Bundle
@@ -41,6 +42,7 @@ class Known:
     note: str = ""
 
 
+@documented
 def play(model: EndpointArgument, *, on: str | None = None) -> Any:
     """Try an endpoint by hand: a form made from its signature, with the answer's scores as bars.
 
@@ -50,8 +52,7 @@ def play(model: EndpointArgument, *, on: str | None = None) -> Any:
     ----------
     model : str or Endpoint
         Name of the endpoint.
-    on : str
-        Where it is published: a target's name; local by default.
+    %(on)s
 
     Returns
     -------

@@ -5,16 +5,18 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING, Annotated, Any
 
+from maas_jupyter.api.options import documented
 from maas_jupyter.api.subjects import ask_all, open_registry, open_target, published, to_endpoint, to_version
 from maas_jupyter.arguments import EndpointArgument, Kind, ReferenceArgument
 from maas_jupyter.errors import MaasError, Unavailable, UsageError
 
 if TYPE_CHECKING:
     from maas_jupyter.monitoring import EndpointMetrics
-    from maas_jupyter.targets import Endpoint, EndpointList, History, Notice, Prediction
+    from maas_jupyter.targets import Endpoint, EndpointList, Notice, Prediction
     from maas_jupyter.targets.logs import LogLines
 
 
+@documented
 def publish(
     model: ReferenceArgument,
     *,
@@ -41,8 +43,7 @@ def publish(
         Give it a copy of the traffic and compare its answers, without returning them.
     require_passed : bool
         Refuse a version that has not passed its gates (%maas evaluate --require) the last time it was judged.
-    reason : str
-        Why, for the history.
+    %(reason)s
 
     Returns
     -------
@@ -85,109 +86,7 @@ def publish(
         raise
 
 
-def promote(model: EndpointArgument, *, reason: str = "", on: str | None = None) -> Endpoint:
-    """Give all traffic of an endpoint to its canary, or to its shadow where it has no canary.
-
-    Parameters
-    ----------
-    model : str or Endpoint
-        Name of the endpoint.
-    reason : str
-        Why, for the history.
-    on : str
-        Where it is published: a target's name; local by default.
-
-    Returns
-    -------
-    Endpoint
-
-    Raises
-    ------
-    NotFound
-        If nothing of that name is published.
-    Conflict
-        If it has neither a canary nor a shadow.
-    """
-    with published(model, on) as (target, name):
-        return target.promote(name, reason=reason)
-
-
-def rollback(model: EndpointArgument, *, reason: str = "", on: str | None = None) -> Endpoint:
-    """Go back to what an endpoint served before; once more goes back further.
-
-    Parameters
-    ----------
-    model : str or Endpoint
-        Name of the endpoint.
-    reason : str
-        Why, for the history.
-    on : str
-        Where it is published: a target's name; local by default.
-
-    Returns
-    -------
-    Endpoint
-
-    Raises
-    ------
-    NotFound
-        If nothing of that name is published.
-    Conflict
-        If nothing else served before.
-    """
-    with published(model, on) as (target, name):
-        return target.rollback(name, reason=reason)
-
-
-def unpublish(model: EndpointArgument, *, reason: str = "", on: str | None = None) -> Notice:
-    """Stop serving a model; its history stays.
-
-    Parameters
-    ----------
-    model : str or Endpoint
-        Name of the endpoint.
-    reason : str
-        Why, for the history.
-    on : str
-        Where it is published: a target's name; local by default.
-
-    Returns
-    -------
-    Notice
-        What was done.
-
-    Raises
-    ------
-    NotFound
-        If nothing of that name is published.
-    """
-    with published(model, on) as (target, name):
-        return target.unpublish(name, reason=reason)
-
-
-def history(model: EndpointArgument, *, on: str | None = None) -> History:
-    """Show what an endpoint served when, with which shares, by whom and why.
-
-    Parameters
-    ----------
-    model : str or Endpoint
-        Name of the endpoint; one that was unpublished has a history too.
-    on : str
-        Where it is published: a target's name; local by default.
-
-    Returns
-    -------
-    History
-
-    Raises
-    ------
-    NotFound
-        If nothing of that name was ever published there.
-    """
-    with published(model, on) as (target, name):
-        return target.history(name)
-
-
+@documented
 def predict(model: EndpointArgument, inputs: Annotated[Any, Kind.VALUE], *, on: str | None = None) -> Prediction:
     """Ask an endpoint.
 
@@ -200,8 +99,7 @@ def predict(model: EndpointArgument, inputs: Annotated[Any, Kind.VALUE], *, on: 
         table: a DataFrame, a dict of columns or a list of rows as dicts; bare rows where all columns are numbers or all
         are texts. Texts: one or a list. Files: bytes, a Path, or a list. In a terminal JSON, such as
         '[[0.1, 0.2], [0.3, 0.4]]', or the path of an image.
-    on : str
-        Where it is published: a target's name; local by default.
+    %(on)s
 
     Returns
     -------
@@ -240,6 +138,7 @@ def endpoints() -> EndpointList:
     return EndpointList(endpoint for found in ask_all(lambda target: target.endpoints()) for endpoint in found)
 
 
+@documented
 def metrics(name: EndpointArgument, *, on: str | None = None) -> EndpointMetrics:
     """Show what an endpoint and each of its versions have done since their server started.
 
@@ -247,8 +146,7 @@ def metrics(name: EndpointArgument, *, on: str | None = None) -> EndpointMetrics
     ----------
     name : str or Endpoint
         Name of the endpoint.
-    on : str
-        Where it is published: a target's name; local by default.
+    %(on)s
 
     Returns
     -------
@@ -261,6 +159,7 @@ def metrics(name: EndpointArgument, *, on: str | None = None) -> EndpointMetrics
     return endpoint_metrics(endpoint.name, text, endpoint.refresh().traffic)
 
 
+@documented
 def logs(name: Annotated[Any, Kind.ENDPOINT] = None, *, lines: int = 20, on: str | None = None) -> LogLines:
     """Show the last lines of a server's log, of one endpoint where it is named.
 
@@ -272,8 +171,7 @@ def logs(name: Annotated[Any, Kind.ENDPOINT] = None, *, lines: int = 20, on: str
         Name of the endpoint.
     lines : int
         How many.
-    on : str
-        Where it is published: a target's name; local by default.
+    %(on)s
 
     Returns
     -------
@@ -314,6 +212,7 @@ def start(*, on: str | None = None) -> Notice:
     return open_target(on).start()
 
 
+@documented
 def stop(name: Annotated[Any, Kind.ENDPOINT] = None, *, on: str | None = None) -> Notice:
     """Stop an endpoint; without a name, stop the local server.
 
@@ -324,8 +223,7 @@ def stop(name: Annotated[Any, Kind.ENDPOINT] = None, *, on: str | None = None) -
     ----------
     name : str or Endpoint
         Name of the endpoint.
-    on : str
-        Where it is published: a target's name; local by default.
+    %(on)s
 
     Returns
     -------

@@ -54,10 +54,10 @@ class Target(Protocol):
     def rollback(self, name: str, *, reason: str = "") -> Endpoint:
         """Move traffic as `ServingClient.rollback` does."""
 
-    def load(self, name: str) -> Endpoint:
+    def load(self, name: str, *, reason: str = "") -> Endpoint:
         """Bring a model back into memory as `ServingClient.load` does."""
 
-    def unload(self, name: str) -> Endpoint:
+    def unload(self, name: str, *, reason: str = "") -> Endpoint:
         """Take a model out of memory as `ServingClient.unload` does."""
 
     def unpublish(self, name: str, *, reason: str = "") -> Notice:

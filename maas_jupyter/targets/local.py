@@ -104,17 +104,17 @@ class LocalTarget:
         client = self.client()
         return self._serving_endpoint(client.rollback(name, user=user_name(), reason=reason), client)
 
-    def load(self, name: str) -> Endpoint:
+    def load(self, name: str, *, reason: str = "") -> Endpoint:
         """Bring a model back into memory; starts the server where that is needed. See `Target`."""
         self.endpoint(name)
         client = self.client()
-        return self._serving_endpoint(client.load(name), client)
+        return self._serving_endpoint(client.load(name, user=user_name(), reason=reason), client)
 
-    def unload(self, name: str) -> Endpoint:
+    def unload(self, name: str, *, reason: str = "") -> Endpoint:
         """Take a model out of memory; starts the server where that is needed. See `Target`."""
         self.endpoint(name)
         client = self.client()
-        return self._serving_endpoint(client.unload(name), client)
+        return self._serving_endpoint(client.unload(name, user=user_name(), reason=reason), client)
 
     def history(self, name: str) -> History:
         """Return what served when, also of a model that was withdrawn; the server need not run."""

@@ -139,15 +139,15 @@ class RemoteTarget:
         with self._asked(name) as client:
             return self._endpoint(client, client.rollback(name, user=user_name(), reason=reason))
 
-    def load(self, name: str) -> Endpoint:
+    def load(self, name: str, *, reason: str = "") -> Endpoint:
         """Bring a model back into memory. See `Target`."""
         with self._asked(name) as client:
-            return self._endpoint(client, client.load(name))
+            return self._endpoint(client, client.load(name, user=user_name(), reason=reason))
 
-    def unload(self, name: str) -> Endpoint:
+    def unload(self, name: str, *, reason: str = "") -> Endpoint:
         """Take a model out of memory. See `Target`."""
         with self._asked(name) as client:
-            return self._endpoint(client, client.unload(name))
+            return self._endpoint(client, client.unload(name, user=user_name(), reason=reason))
 
     def unpublish(self, name: str, *, reason: str = "") -> Notice:
         """Withdraw one model. See `Target`."""

@@ -41,10 +41,10 @@ def test_publish_refuse_delete_and_unpublish(registered, lab, page):
     expect(endpoint).to_have_attribute("data-state", "ready", timeout=60_000)
 
     button.click()
-    expect(page.get_by_text("Delete version… (published on local)")).to_be_visible()
+    expect(page.get_by_text("Delete Version… (published on local)")).to_be_visible()
     page.keyboard.press("Escape")
     page.get_by_role("button", name="Actions for wines/1").click()
-    page.get_by_text("Delete version…", exact=True).click()
+    page.get_by_text("Delete Version…", exact=True).click()
     expect(accept).to_be_disabled()
     page.keyboard.type("wines/1")
     expect(accept).to_be_enabled()

@@ -37,7 +37,7 @@ def test_an_alert_fires_is_told_of_and_clears(served, lab, page, artifacts):
     # By the keyboard alone, and what cannot be is refused.
     row.get_by_role("button", name="Actions for wines").focus()
     page.keyboard.press("Shift+F10")
-    page.get_by_text("Add alert…", exact=True).click()
+    page.get_by_text("Add Alert…", exact=True).click()
     expect(dialog.get_by_label("When")).to_be_focused()
     dialog.get_by_label("Milliseconds").fill("-1")
     expect(accept).to_be_disabled()

@@ -57,7 +57,7 @@ def test_works_beside_a_notebook(served, notebook, page, artifacts, complaints):
     page.screenshot(path=artifacts / "notebook7.png")
 
     panel.get_by_role("button", name="Actions for wines/1").click()
-    page.get_by_text("Insert cell that publishes it", exact=True).click()
+    page.get_by_text("Insert Cell That Publishes It", exact=True).click()
     expect(page.locator(".jp-Notebook .jp-Cell").filter(has_text="%maas publish wines/1")).to_be_visible()
     assert not complaints
 

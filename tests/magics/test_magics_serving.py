@@ -97,9 +97,10 @@ def test_a_canary_is_promoted_and_taken_back(run, fail):
     assert [entry.reason for entry in history] == ["the first", "", "it is better", ""]
     shadow = run("publish served/2 --shadow")
     assert [row.version for row in shadow.traffic if row.shadow] == ["2"]
-    assert run("unload served").state == "stopped"
+    assert run("unload served --reason 'for the night'").state == "stopped"
     assert isinstance(fail("predict served X[:2]"), Unavailable)
     assert run("load served").state == "ready"
+    assert [entry.reason for entry in run("history served")[-2:]] == ["for the night", ""]
     done = run("unpublish served --reason 'no more'")
     assert "served is no longer published on local; its history stays: %maas history served" in repr(done)
     assert done._repr_mimebundle_()["text/plain"] == repr(done)

@@ -32,10 +32,10 @@ class RepositoryControl:
         self.repository = repository
         self.asked = []
 
-    async def load(self, name, by):
+    async def load(self, name, request, by):
         return await self._set(name, True, by)
 
-    async def unload(self, name, by):
+    async def unload(self, name, request, by):
         return await self._set(name, False, by)
 
     async def _set(self, name, loaded, by):

@@ -200,7 +200,7 @@ def test_what_cannot_be_asked_for(server_home):
                 await operation()
         for operation in (server.plane.load, server.plane.unload):
             with pytest.raises(NotFound):
-                await operation("digits", "me")
+                await operation("digits", ASKED, "me")
         for operation in (server.plane.history, server.plane.model_status):
             with pytest.raises(NotFound):
                 await operation("digits")
@@ -236,18 +236,18 @@ def test_load_and_unload(server_home):
     async def play(server):
         await server.publish("1")
         await server.publish("2", canary=10)
-        await server.plane.unload("digits", "me")
+        await server.plane.unload("digits", ASKED, "me")
         assert await server.states() == {"1": "unloaded", "2": "unloaded"}
         with pytest.raises(Unavailable, match="not in memory"):
             server.repository.router("digits")
         with pytest.raises(Conflict):
             await server.promote()
-        await server.plane.unload("digits", "me")
-        await server.plane.load("digits", "me")
-        await server.plane.load("digits", "me")
+        await server.plane.unload("digits", ASKED, "me")
+        await server.plane.load("digits", ASKED, "me")
+        await server.plane.load("digits", ASKED, "me")
         assert server.weights() == {"1": 90, "2": 10}
         assert await server.actions() == ["publish", "canary", "unload", "load"]
-        await server.plane.unload("digits", "me")
+        await server.plane.unload("digits", ASKED, "me")
         await server.publish("1", server.bundle(1.0))
         assert server.weights() == {"1": 100}
 
@@ -423,7 +423,7 @@ def test_quarantine_of_a_bundle_that_a_worker_died_of(server_home, moods):
     async def restart(server):
         assert await server.states() == await server.states("other") == {"1": "failed"}
         assert moods.loads() == []
-        await server.plane.load("other", "me")
+        await server.plane.load("other", ASKED, "me")
         assert await server.states("other") == {"1": "ready"}
 
     scenario(server_home, play)
@@ -466,7 +466,7 @@ def test_what_is_no_longer_to_serve_is_not_tried_again(server_home, moods, monke
 
     async def restart(server):
         if change == "unload":
-            await server.plane.unload("digits", "me")
+            await server.plane.unload("digits", ASKED, "me")
         else:
             await server.unpublish()
         while server.plane._loading._retries:
@@ -548,17 +548,17 @@ def test_a_version_that_failed_at_the_start_does_not_stop_traffic_changes(server
 def test_load_needs_one_version_that_loads(server_home, moods):
     async def play(server):
         await server.publish("1", server.bundle(runtime="moody"))
-        await server.plane.unload("digits", "me")
+        await server.plane.unload("digits", ASKED, "me")
         moods.are("refuse in the server")
         with pytest.raises(BundleError, match="not today"):
-            await server.plane.load("digits", "me")
+            await server.plane.load("digits", ASKED, "me")
         assert await server.states() == {"1": "unloaded"}
         moods.are("fine")
         await server.publish("2")
         await server.publish("1", server.bundle(runtime="moody"), canary=10)
-        await server.plane.unload("digits", "me")
+        await server.plane.unload("digits", ASKED, "me")
         moods.are("refuse in the server")
-        await server.plane.load("digits", "me")
+        await server.plane.load("digits", ASKED, "me")
         assert await server.states() == {"2": "ready", "1": "failed"}
         assert server.weights() == {"2": 90}
 
@@ -805,9 +805,9 @@ def test_the_log_says_once_what_serves(server_home, caplog):
         assert told() == ["model digits serves version 1 80%, version 2 20%"]
         await server.publish("3", shadow=True)
         assert told() == ["model digits serves version 1 80%, version 2 20%, version 3 as shadow"]
-        await server.plane.unload("digits", "me")
+        await server.plane.unload("digits", ASKED, "me")
         assert told() == ["model digits serves no version"]
-        await server.plane.load("digits", "me")
+        await server.plane.load("digits", ASKED, "me")
         assert told() == ["model digits serves version 1 80%, version 2 20%, version 3 as shadow"]
         await server.unpublish()
         assert [each.getMessage() for each in caplog.records].count("model digits withdrawn") == 1
@@ -833,7 +833,7 @@ def test_a_restart_serves_the_same(server_home):
         await server.publish("2", canary=30)
         await server.publish("3", shadow=True)
         await server.publish("1", name="resting")
-        await server.plane.unload("resting", "me")
+        await server.plane.unload("resting", ASKED, "me")
         await server.publish("1", name="gone")
         await server.unpublish("gone")
         return await server.plane.status()
@@ -945,7 +945,7 @@ def test_a_full_disk(small_disk, fill):
         await server.publish("1")
         digest = server.bundle(2.0)
         filler = fill(small_disk)
-        for operation in (server.plane.unload("digits", "me"), server.publish("2", digest)):
+        for operation in (server.plane.unload("digits", ASKED, "me"), server.publish("2", digest)):
             with pytest.raises(Unavailable, match="no room on its disk") as caught:
                 await operation
             assert "Free space" in caught.value.hint

@@ -129,14 +129,15 @@ def test_how_the_target_is(target, bundles):
 
 def test_an_unloaded_model_rests(target, bundles):
     target.publish("digits", "1", bundles.make(linear_softmax()))
-    endpoint = target.unload("digits")
+    endpoint = target.unload("digits", reason="the night")
     resting = "The model is not in memory. To bring it back: %maas load digits"
     assert (endpoint.state, endpoint.reason) == ("stopped", resting)
     with pytest.raises(Unavailable, match="not in memory"):
         endpoint.predict(X)
-    assert target.load("digits").state == "ready"
+    assert target.load("digits", reason="the day").state == "ready"
     assert endpoint.refresh().predict(X).version == "1"
-    assert [entry.action for entry in target.history("digits")] == ["publish", "unload", "load"]
+    told = [(entry.action, entry.reason) for entry in target.history("digits")]
+    assert told == [("publish", ""), ("unload", "the night"), ("load", "the day")]
 
 
 def test_a_server_that_starts_while_a_model_is_withdrawn_from_its_files_withdraws_it(target, bundles, monkeypatch):

@@ -19,14 +19,14 @@ interface Cell {
 export const cellActions: Group = ({ app, commands, subjects, places, maas }) => {
   const { trans } = maas.locale;
   const labels: Record<Kind, string> = {
-    predict: trans.__('Insert cell that asks it'),
-    evaluate: trans.__('Insert cell that evaluates it'),
-    publish: trans.__('Insert cell that publishes it')
+    predict: trans.__('Insert Cell That Asks It'),
+    evaluate: trans.__('Insert Cell That Evaluates It'),
+    publish: trans.__('Insert Cell That Publishes It')
   };
   const general: Record<Kind, string> = {
-    predict: trans.__('Insert cell that asks an endpoint'),
-    evaluate: trans.__('Insert cell that evaluates a model'),
-    publish: trans.__('Insert cell that publishes a model')
+    predict: trans.__('Insert Cell That Asks an Endpoint'),
+    evaluate: trans.__('Insert Cell That Evaluates a Model'),
+    publish: trans.__('Insert Cell That Publishes a Model')
   };
 
   const lineFor = async (kind: Kind, args: Arguments): Promise<string | null> => {

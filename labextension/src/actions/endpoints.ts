@@ -19,8 +19,6 @@ interface Change {
   readonly pending: (name: string) => string;
   readonly fits: (row: WatchedEndpoint) => boolean;
   readonly dangerous: boolean;
-  /** Whether the history keeps a reason. */
-  readonly told: boolean;
 }
 
 /** What changes an endpoint's traffic, and the line for a shell that asks it. */
@@ -43,20 +41,18 @@ export const endpointActions: Group = ({ commands, subjects, places, maas }) => 
       },
       pending: name => trans.__('Promoting %1…', name),
       fits: row => known(row) && candidateOf(row) !== undefined,
-      dangerous: false,
-      told: true
+      dangerous: false
     },
     {
       id: 'maas:roll-back',
       action: 'rollback',
-      label: trans.__('Roll back…'),
+      label: trans.__('Roll Back…'),
       title: trans.__('Roll back'),
       accept: trans.__('Roll back'),
       warning: (name, target) => trans.__('%1 on %2 goes back to what it served before.', name, target),
       pending: name => trans.__('Rolling %1 back…', name),
       fits: known,
-      dangerous: false,
-      told: true
+      dangerous: false
     },
     {
       id: 'maas:load',
@@ -67,8 +63,7 @@ export const endpointActions: Group = ({ commands, subjects, places, maas }) => 
       warning: (name, target) => trans.__('%1 on %2 comes back into memory, and serves as before.', name, target),
       pending: name => trans.__('Loading %1…', name),
       fits: row => known(row) && resting(row),
-      dangerous: false,
-      told: false
+      dangerous: false
     },
     {
       id: 'maas:unload',
@@ -80,8 +75,7 @@ export const endpointActions: Group = ({ commands, subjects, places, maas }) => 
         trans.__('%1 on %2 is taken out of memory, and its clients get errors until it is loaded again.', name, target),
       pending: name => trans.__('Unloading %1…', name),
       fits: row => known(row) && row.url !== '' && !resting(row),
-      dangerous: true,
-      told: false
+      dangerous: true
     },
     {
       id: 'maas:unpublish',
@@ -93,8 +87,7 @@ export const endpointActions: Group = ({ commands, subjects, places, maas }) => 
         trans.__('%1 is no longer served on %2, and its clients get errors. Its history and its versions stay.', name, target),
       pending: name => trans.__('Unpublishing %1…', name),
       fits: known,
-      dangerous: true,
-      told: true
+      dangerous: true
     }
   ];
 
@@ -120,15 +113,14 @@ export const endpointActions: Group = ({ commands, subjects, places, maas }) => 
       return;
     }
     const { target, name } = subject;
-    const form = new Form().say(kind.warning(name, target, subjects.known(subject)));
-    if (kind.told) {
-      form.input('reason', trans.__('Reason, for the history'), { maxlength: '200' });
-    }
+    const form = new Form()
+      .say(kind.warning(name, target, subjects.known(subject)))
+      .input('reason', trans.__('Reason, for the history'), { maxlength: '200' });
     const { title, accept, dangerous } = kind;
     const given = await ask(form, { title, accept, dangerous, cancel: trans.__('Cancel') });
     if (given !== null) {
       const done = model.act<{ message: string }>('POST', ['endpoints', target, name, kind.action], {
-        body: kind.told ? { reason: given.reason } : {}
+        body: { reason: given.reason }
       });
       await report(done.then(said => said.message), kind.pending(name), trans);
     }

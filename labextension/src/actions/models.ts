@@ -141,17 +141,17 @@ export const modelActions: Group = ({ commands, subjects, places, maas }) => {
     execute: told(publish)
   });
   commands.addCommand('maas:set-alias', {
-    label: trans.__('Set alias…'),
+    label: trans.__('Set Alias…'),
     caption: trans.__('Point champion or another alias at a version'),
     isEnabled: reachable,
     execute: told(setAlias)
   });
   commands.addCommand('maas:copy-reference', {
-    label: trans.__('Copy reference'),
+    label: trans.__('Copy Reference'),
     caption: trans.__('Copy the name under which cells know the model or the version'),
     isEnabled: reachable,
     execute: told(async args => {
-      const subject = await subjects.model(args, trans.__('Copy reference'));
+      const subject = await subjects.model(args, trans.__('Copy Reference'));
       if (subject !== null) {
         const reference = subject.version === undefined ? subject.model : `${subject.model}/${subject.version}`;
         Clipboard.copyToSystem(reference);
@@ -189,7 +189,7 @@ export const modelActions: Group = ({ commands, subjects, places, maas }) => {
     })
   });
   commands.addCommand('maas:delete-version', {
-    label: args => deletionOf(trans.__('Delete version…'), versionOf(args)),
+    label: args => deletionOf(trans.__('Delete Version…'), versionOf(args)),
     caption: trans.__('Delete a version that serves nowhere, for good'),
     isVisible: args => args.row !== true || versionOf(args) !== null,
     isEnabled: args => {
@@ -205,7 +205,7 @@ export const modelActions: Group = ({ commands, subjects, places, maas }) => {
     })
   });
   commands.addCommand('maas:delete-model', {
-    label: args => deletionOf(trans.__('Delete model…'), modelOf(args)),
+    label: args => deletionOf(trans.__('Delete Model…'), modelOf(args)),
     caption: trans.__('Delete a model with all its versions, if none serves, for good'),
     isEnabled: args => {
       const subject = modelOf(args);

@@ -29,7 +29,7 @@ export const runActions: Group = ({ commands, subjects, maas }) => {
   };
 
   commands.addCommand('maas:stop-run', {
-    label: args => (args.row === true ? trans.__('Stop run') : trans.__('Stop a run…')),
+    label: args => (args.row === true ? trans.__('Stop Run') : trans.__('Stop a Run…')),
     caption: trans.__('Stop after this step and keep a checkpoint'),
     isEnabled: args => {
       const row = known(args);

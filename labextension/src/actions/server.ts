@@ -22,13 +22,13 @@ export const serverActions: Group = ({ commands, subjects, maas }) => {
     report(model.act<{ message: string }>('POST', ['targets', LOCAL, action]).then(said => said.message), pending, trans);
 
   commands.addCommand('maas:start-server', {
-    label: trans.__('Start the local server'),
+    label: trans.__('Start Local Server'),
     caption: trans.__('Start the local model server with everything that it served'),
     isVisible: args => args.row !== true || stopped(args) === true,
     execute: () => change('start', trans.__('Starting the local server…'))
   });
   commands.addCommand('maas:stop-server', {
-    label: trans.__('Stop the local server…'),
+    label: trans.__('Stop Local Server…'),
     caption: trans.__('Stop the local model server; it comes back with everything that it served'),
     isVisible: args => args.row !== true || stopped(args) === false,
     execute: async () => {

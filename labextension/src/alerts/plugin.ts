@@ -101,7 +101,7 @@ function addCommands(app: JupyterFrontEnd, maas: IMaas, client: AlertClient, pal
   };
 
   app.commands.addCommand(ADD, {
-    label: args => (args.row === true ? trans.__('Add alert…') : trans.__('Add an alert to an endpoint…')),
+    label: args => (args.row === true ? trans.__('Add Alert…') : trans.__('Add an Alert to an Endpoint…')),
     caption: trans.__('Be told when the endpoint is unwell'),
     execute: args =>
       complaining(maas, async () => {
@@ -122,7 +122,7 @@ function addCommands(app: JupyterFrontEnd, maas: IMaas, client: AlertClient, pal
   });
 
   app.commands.addCommand(REMOVE, {
-    label: args => (args.row === true ? trans.__('Remove alert…') : trans.__('Remove an alert…')),
+    label: args => (args.row === true ? trans.__('Remove Alert…') : trans.__('Remove an Alert…')),
     caption: trans.__('Be told no more'),
     isEnabled: args => args.row !== true || rulesOf(maas, subjects.namedEndpoint(args)).length > 0,
     execute: args =>
@@ -147,7 +147,7 @@ function addCommands(app: JupyterFrontEnd, maas: IMaas, client: AlertClient, pal
   });
 
   app.commands.addCommand(SHOW, {
-    label: trans.__('Show alerts'),
+    label: trans.__('Show Alerts'),
     caption: trans.__('Show the rules of alerts and what fired and cleared'),
     execute: async () => {
       const body = new AlertListWidget(maas.model, maas.locale, {

@@ -35,7 +35,7 @@ export function AlertLog({ model, episodes, span, onTime }: AlertLogProps): Reac
             data-tool="add-alert"
             onClick={() => execute(ADD, { target, name })}
           >
-            {trans.__('Add alert…')}
+            {trans.__('Add Alert…')}
           </button>
         )}
       </div>

@@ -109,12 +109,12 @@ class PublishHandler(ActionHandler):
 
 
 class TrafficHandler(ActionHandler):
-    """``POST endpoints/TARGET/NAME/promote``, ``rollback`` and ``unpublish``."""
+    """``POST endpoints/TARGET/NAME/promote``, ``rollback``, ``load``, ``unload`` and ``unpublish``."""
 
     @tornado.web.authenticated
     @authorized
     async def post(self, target: str, name: str, action: str) -> None:
-        """Answer when the traffic has moved."""
+        """Answer when it is done."""
         place, model = unquote(target), check_name(unquote(name))
         reason = self.body_as(Change).reason
 
@@ -124,26 +124,11 @@ class TrafficHandler(ActionHandler):
             verbs: dict[str, Callable[..., Any]] = {
                 "promote": api.promote,
                 "rollback": api.rollback,
+                "load": api.load,
+                "unload": api.unload,
                 "unpublish": api.unpublish,
             }
             return _said(verbs[action](model, reason=reason, on=place))
-
-        await self.carry_out(place, change)
-
-
-class MemoryHandler(ActionHandler):
-    """``POST endpoints/TARGET/NAME/load`` and ``unload``: of a model that stays published."""
-
-    @tornado.web.authenticated
-    @authorized
-    async def post(self, target: str, name: str, action: str) -> None:
-        """Answer when it is in memory, or out of it."""
-        place, model = unquote(target), check_name(unquote(name))
-
-        def change() -> str:
-            from maas_jupyter import api
-
-            return _said(api.load(model, on=place) if action == "load" else api.unload(model, on=place))
 
         await self.carry_out(place, change)
 
@@ -278,8 +263,7 @@ def routes() -> list[Route]:
         ("/targets", TargetsHandler, {}),
         ("/targets/([^/]+)/(start|stop)", ServerHandler, given),
         (f"{endpoint}/publish", PublishHandler, given),
-        (f"{endpoint}/(promote|rollback|unpublish)", TrafficHandler, given),
-        (f"{endpoint}/(load|unload)", MemoryHandler, given),
+        (f"{endpoint}/(promote|rollback|load|unload|unpublish)", TrafficHandler, given),
         (f"{endpoint}/curl", CurlHandler, {}),
         (f"{model}/aliases/([^/]+)", AliasHandler, given),
         (f"{model}/versions/([^/]+)", DeletionHandler, given),

@@ -99,13 +99,13 @@ class AsyncServingClient:
         """Stop serving a model; its history stays."""
         await self._run(self._core.change(name, "unpublish", user, reason))
 
-    async def load(self, name: str) -> ModelStatus:
+    async def load(self, name: str, *, user: str = "", reason: str = "") -> ModelStatus:
         """Bring a known model back into memory."""
-        return await self._run(self._core.change(name, "load"))
+        return await self._run(self._core.change(name, "load", user, reason))
 
-    async def unload(self, name: str) -> ModelStatus:
+    async def unload(self, name: str, *, user: str = "", reason: str = "") -> ModelStatus:
         """Take a model out of memory and keep it known."""
-        return await self._run(self._core.change(name, "unload"))
+        return await self._run(self._core.change(name, "unload", user, reason))
 
     async def history(self, name: str) -> list[HistoryEntry]:
         """Return what served when, oldest first."""

@@ -95,7 +95,7 @@ class Core:
             answer = yield from ask(call)
         return decode(answer, ModelStatus, url=self.url)
 
-    def change(self, name: str, what: str, user: str = "", reason: str = "") -> Flow[ModelStatus]:
+    def change(self, name: str, what: str, user: str, reason: str) -> Flow[ModelStatus]:
         """Promote, roll back, unpublish, load or unload a model."""
         body = msgspec.json.encode(ChangeRequest(user, reason))
         answer = yield from ask(Call("POST", _admin(name, f"/{what}"), LOAD_TIMEOUT, body))

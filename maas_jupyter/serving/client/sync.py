@@ -208,7 +208,7 @@ class ServingClient:
         """
         self._run(self._core.change(name, "unpublish", user, reason))
 
-    def load(self, name: str) -> ModelStatus:
+    def load(self, name: str, *, user: str = "", reason: str = "") -> ModelStatus:
         """Bring a known model back into memory.
 
         Raises
@@ -218,9 +218,9 @@ class ServingClient:
         BundleError
             If none of its versions loads.
         """
-        return self._run(self._core.change(name, "load"))
+        return self._run(self._core.change(name, "load", user, reason))
 
-    def unload(self, name: str) -> ModelStatus:
+    def unload(self, name: str, *, user: str = "", reason: str = "") -> ModelStatus:
         """Take a model out of memory and keep it known.
 
         Raises
@@ -228,7 +228,7 @@ class ServingClient:
         NotFound
             If the server has no such model.
         """
-        return self._run(self._core.change(name, "unload"))
+        return self._run(self._core.change(name, "unload", user, reason))
 
     def history(self, name: str) -> list[HistoryEntry]:
         """Return what served when, oldest first.

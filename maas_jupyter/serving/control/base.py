@@ -76,7 +76,7 @@ class Control(Protocol):
             If there is no such model.
         """
 
-    async def load(self, name: str, by: str) -> ModelStatus:
+    async def load(self, name: str, request: ChangeRequest, by: str) -> ModelStatus:
         """Bring a known model back into memory.
 
         Raises
@@ -87,7 +87,7 @@ class Control(Protocol):
             If none of its versions loads.
         """
 
-    async def unload(self, name: str, by: str) -> ModelStatus:
+    async def unload(self, name: str, request: ChangeRequest, by: str) -> ModelStatus:
         """Take a model out of memory, after its last request, and keep it known.
 
         Raises

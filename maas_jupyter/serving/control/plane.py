@@ -168,22 +168,24 @@ class ControlPlane:
 
         await self._run(name, operation)
 
-    async def load(self, name: str, by: str) -> ModelStatus:
+    async def load(self, name: str, request: ChangeRequest, by: str) -> ModelStatus:
         """Bring a known model back into memory; see `Control`."""
 
         async def operation() -> None:
-            await self._change(name, "load", traffic.load(self._served(name)), set(), by)
+            after = traffic.load(self._served(name))
+            await self._change(name, "load", after, set(), by, request.user, request.reason)
 
         return await self._operate(name, operation)
 
-    async def unload(self, name: str, by: str) -> ModelStatus:
+    async def unload(self, name: str, request: ChangeRequest, by: str) -> ModelStatus:
         """Take a model out of memory, after its last request, and keep it known."""
 
         async def operation() -> None:
             present = self._served(name)
             if present.loaded:
                 model = self._models[name]
-                model.served = await self._commit(name, "unload", traffic.unload(present), by)
+                after = traffic.unload(present)
+                model.served = await self._commit(name, "unload", after, by, request.user, request.reason)
                 model.found, model.beside = {}, None
                 await self._loading.show(name)
                 await self._keep(name)

@@ -114,12 +114,6 @@ def _model_routes(control: Control, limits: Limits) -> list[Route]:
         await control.unpublish(name, wanted, by)
         return ModelStatus(name, [])
 
-    async def load(request: Request) -> Response:
-        return json_response(await control.load(request.path_params["model"], _by(request)))
-
-    async def unload(request: Request) -> Response:
-        return json_response(await control.unload(request.path_params["model"], _by(request)))
-
     async def status(request: Request) -> Response:
         return json_response(await control.model_status(request.path_params["model"]))
 
@@ -134,8 +128,8 @@ def _model_routes(control: Control, limits: Limits) -> list[Route]:
         Route(f"{model}/promote", change(control.promote), methods=["POST"]),
         Route(f"{model}/rollback", change(control.rollback), methods=["POST"]),
         Route(f"{model}/unpublish", change(unpublish), methods=["POST"]),
-        Route(f"{model}/load", load, methods=["POST"]),
-        Route(f"{model}/unload", unload, methods=["POST"]),
+        Route(f"{model}/load", change(control.load), methods=["POST"]),
+        Route(f"{model}/unload", change(control.unload), methods=["POST"]),
         Route(f"{model}/history", history),
     ]
 

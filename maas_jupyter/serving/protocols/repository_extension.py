@@ -11,7 +11,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from maas_jupyter.errors import InvalidInput
-from maas_jupyter.schema import ModelStatus, decoder
+from maas_jupyter.schema import ChangeRequest, ModelStatus, decoder
 from maas_jupyter.serving.control.base import Control
 from maas_jupyter.serving.exchange import read_body
 from maas_jupyter.serving.options import Limits
@@ -95,12 +95,12 @@ def routes(control: Control, limits: Limits) -> list[Route]:
 
     async def load(request: Request) -> Response:
         await _check(request)
-        await control.load(request.path_params["model"], request.scope["context"].principal.name)
+        await control.load(request.path_params["model"], ChangeRequest(), request.scope["context"].principal.name)
         return json_response({})
 
     async def unload(request: Request) -> Response:
         await _check(request)
-        await control.unload(request.path_params["model"], request.scope["context"].principal.name)
+        await control.unload(request.path_params["model"], ChangeRequest(), request.scope["context"].principal.name)
         return json_response({})
 
     async def _check(request: Request) -> None:

@@ -14,6 +14,7 @@ import msgspec
 
 from maas_jupyter._version import __version__
 from maas_jupyter.errors import NotFound, Unavailable
+from maas_jupyter.schema import ChangeRequest
 from maas_jupyter.serving.auth import Authenticator
 from maas_jupyter.serving.control.base import Control
 from maas_jupyter.serving.dataplane import Call, DataPlane
@@ -199,14 +200,14 @@ class Service:
         """Bring a known model back into memory."""
         check_parameters(request.parameters)
         name = _asked_model(request)
-        await self._control.load(name, incoming.principal.name)
+        await self._control.load(name, ChangeRequest(), incoming.principal.name)
         return MESSAGES["RepositoryModelLoadResponse"](model_name=name, isLoaded=True)
 
     async def repository_model_unload(self, request: Any, incoming: Incoming) -> Any:
         """Take a model out of memory."""
         check_parameters(request.parameters)
         name = _asked_model(request)
-        await self._control.unload(name, incoming.principal.name)
+        await self._control.unload(name, ChangeRequest(), incoming.principal.name)
         return MESSAGES["RepositoryModelUnloadResponse"](model_name=name, isUnloaded=True)
 
 

@@ -76,21 +76,8 @@ OPERATIONS = [
         errors=(400, 404, 413, 503),
         is_admin=True,
     ),
-    *(
-        Operation(
-            method="post",
-            path=f"{_MODEL}/{verb}",
-            tag=TAG,
-            summary=summary,
-            answer=schema.ModelStatus,
-            errors=(404, 409, 422, 503),
-            is_admin=True,
-        )
-        for verb, summary in (
-            ("load", "Bring a known model back into memory"),
-            ("unload", "Take a model out of memory and keep it known"),
-        )
-    ),
+    _change("load", "Bring a known model back into memory", 409, 422),
+    _change("unload", "Take a model out of memory and keep it known", 409),
     Operation(
         method="get",
         path=f"{_MODEL}/history",
