@@ -179,6 +179,7 @@ def _versions(endpoint: Endpoint) -> list[str]:
 def _row(answer: dict[str, Any]) -> list[str]:
     picture = f'<img src="data:image/png;base64,{answer["picture"]}" alt="" height="24" style="{_THUMB}"> '
     given = (picture if answer["picture"] else "") + f'<span style="opacity:.8">{html.text(answer["given"])}</span>'
+    given += "".join(f"<div>{html.badge('note', 'warn')} {html.text(note)}</div>" for note in answer["notes"])
     if "error" in answer:
         return [error_html(answer["error"]), "", "", "", "", given]
     shown = ["", ""]
@@ -193,7 +194,8 @@ def _line(answer: dict[str, Any]) -> str:
     if "error" in answer:
         return f"  {answer['given']}: {answer['error']['message']}"
     score = f" {_score(answer['scores'][0][1])}" if answer["scores"] else ""
-    return f"  {answer['given']}: {answer['label']}{score}, version {answer['version']}, {answer['ms']:.1f} ms"
+    said = f"  {answer['given']}: {answer['label']}{score}, version {answer['version']}, {answer['ms']:.1f} ms"
+    return "\n".join([said, *(f"    note: {note}" for note in answer["notes"])])
 
 
 def _score(score: float | None) -> str:
@@ -220,7 +222,8 @@ def _given(values: dict[str, Any]) -> str:
 
 def _read(found: Prediction, labels: list[str]) -> dict[str, Any]:
     """Return an answer's first row as JSON."""
-    read: dict[str, Any] = {"version": found.version, "request_id": found.request_id, "scores": [], "outputs": {}}
+    read: dict[str, Any] = {"version": found.version, "request_id": found.request_id, "notes": found.notes}
+    read.update(scores=[], outputs={})
     if found.labels is not None and found.scores is not None and found.scores.ndim == 2:
         row = found.scores[0]
         names = labels if len(labels) == len(row) else [str(index) for index in range(len(row))]

@@ -101,6 +101,9 @@ def test_scores_that_are_no_numbers_are_said_to_be_so(endpoint):
     answer = playground.ask(row("", 2, 3, 4))
     assert [score for _, score in answer["scores"]] == [None, None, None]
     assert "no number" in playground.static()["text/html"]
+    (note,) = answer["notes"]
+    assert note in playground.static()["text/html"]
+    assert f"note: {note}" in playground.static()["text/plain"]
     assert "(nothing), 2, 3, 4: " in repr(playground)
     json.dumps([answer, playground.tries], allow_nan=False)
 

@@ -178,13 +178,14 @@ function told(answer) {
       `${milliseconds(answer.ms)} · version ${answer.version}`
     )
   );
+  const notes = answer.notes.map(note => h('div', { class: 'maas-cell-note' }, note));
   if (answer.scores.length) {
-    return [head, bars(answer)];
+    return [head, bars(answer), ...notes];
   }
   const rows = Object.entries(answer.outputs).map(([name, value]) =>
     h('tr', {}, h('th', { scope: 'row' }, name), h('td', {}, String(value)))
   );
-  return [head, h('table', { class: 'maas-cell-table' }, ...rows)];
+  return [head, h('table', { class: 'maas-cell-table' }, ...rows), ...notes];
 }
 
 function render({ model, el }) {
