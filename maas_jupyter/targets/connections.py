@@ -10,11 +10,10 @@ from contextlib import suppress
 from pathlib import Path
 
 import httpx
-from filelock import FileLock
-from msgspec import Struct, field
+from msgspec import Struct
 
-from maas_jupyter import schema
-from maas_jupyter.errors import NotFound, Unauthorized, Unavailable, UsageError, nearest
+from maas_jupyter.addresses import AddressFile
+from maas_jupyter.errors import NotFound, Unauthorized, UsageError, nearest
 from maas_jupyter.schema import check_name
 from maas_jupyter.serving.client.transport import is_loopback
 
@@ -69,10 +68,6 @@ def set_variable(name: str) -> str:
     )
 
 
-class _File(Struct):
-    targets: list[Connection] = field(default_factory=list)
-
-
 class Connections:
     """The file ``targets.json`` of a home, which only its owner may read.
 
@@ -83,28 +78,9 @@ class Connections:
     """
 
     def __init__(self, home: Path) -> None:
-        self._path = home / "targets.json"
-
-    def read(self) -> dict[str, Connection]:
-        """Return all connections by name.
-
-        Raises
-        ------
-        BundleError
-            If the file is damaged.
-        Unavailable
-            If it cannot be read.
-        """
-        try:
-            data = self._path.read_bytes()
-        except (FileNotFoundError, NotADirectoryError):
-            return {}
-        except OSError as error:
-            raise Unavailable(
-                f"The connected servers in {self._path} cannot be read: {error.strerror or error}.",
-                hint="Choose another folder in the environment variable MAAS_HOME, or look at that one's rights.",
-            ) from error
-        return {each.name: each for each in schema.decode(data, _File, where=str(self._path)).targets}
+        self._file = AddressFile(home / "targets.json", "targets", Connection, "The connected servers")
+        #: Returns all connections by name, as `AddressFile.read` does.
+        self.read = self._file.read
 
     def token_variables(self) -> set[str]:
         """Return the names of the environment variables that hold tokens."""
@@ -112,8 +88,8 @@ class Connections:
 
     def add(self, connection: Connection) -> None:
         """Keep a connection; one of the same name is replaced."""
-        with self._lock():
-            self._write({**self.read(), connection.name: connection})
+        with self._file.changed() as found:
+            found[connection.name] = connection
 
     def remove(self, name: str) -> Connection:
         """Forget a connection, and return it.
@@ -123,8 +99,7 @@ class Connections:
         NotFound
             If there is none of that name.
         """
-        with self._lock():
-            found = self.read()
+        with self._file.changed() as found:
             if name not in found:
                 raise NotFound(
                     f"No target called '{name}' is connected.",
@@ -132,16 +107,7 @@ class Connections:
                         name, found, what="targets", otherwise="None is: %maas connect NAME URL --token-env VAR"
                     ),
                 )
-            removed = found.pop(name)
-            self._write(found)
-            return removed
-
-    def _lock(self) -> FileLock:
-        self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        return FileLock(self._path.with_suffix(".lock"))
-
-    def _write(self, connections: dict[str, Connection]) -> None:
-        schema.write_atomic(self._path, schema.encode(_File(list(connections.values()))), mode=0o600)
+            return found.pop(name)
 
 
 def new_connection(name: str, url: str, token_env: str, ca_file: str | None, *, insecure: bool) -> Connection:

@@ -6,11 +6,10 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-from filelock import FileLock
-from msgspec import Struct, field
+from msgspec import Struct
 
-from maas_jupyter import schema
-from maas_jupyter.errors import Conflict, NotFound, Unauthorized, Unavailable, nearest
+from maas_jupyter.addresses import AddressFile
+from maas_jupyter.errors import Conflict, NotFound, Unauthorized, nearest
 
 
 class AttachedServer(Struct, frozen=True, kw_only=True):
@@ -64,10 +63,6 @@ def token_of(variable: str, how_to_set: Callable[[str], str]) -> str:
     return token
 
 
-class _File(Struct):
-    servers: list[AttachedServer] = field(default_factory=list)
-
-
 class AttachedServers:
     """The file ``attached.json`` of a home, which only its owner may read.
 
@@ -78,28 +73,9 @@ class AttachedServers:
     """
 
     def __init__(self, home: Path) -> None:
-        self.path = home / "attached.json"
-
-    def read(self) -> dict[str, AttachedServer]:
-        """Return all of them by name.
-
-        Raises
-        ------
-        BundleError
-            If the file is damaged.
-        Unavailable
-            If it cannot be read.
-        """
-        try:
-            data = self.path.read_bytes()
-        except (FileNotFoundError, NotADirectoryError):
-            return {}
-        except OSError as error:
-            raise Unavailable(
-                f"The watched endpoints in {self.path} cannot be read: {error.strerror or error}.",
-                hint="Look at the rights of that file.",
-            ) from error
-        return {each.name: each for each in schema.decode(data, _File, where=str(self.path)).servers}
+        self._file = AddressFile(home / "attached.json", "servers", AttachedServer, "The watched endpoints")
+        #: Returns all of them by name, as `AddressFile.read` does.
+        self.read = self._file.read
 
     def add(self, server: AttachedServer) -> None:
         """Keep a server.
@@ -109,10 +85,9 @@ class AttachedServers:
         Conflict
             If its name or its address is there already.
         """
-        with self._lock():
-            found = self.read()
+        with self._file.changed() as found:
             self.check(server.name, server.url, found)
-            self._write({**found, server.name: server})
+            found[server.name] = server
 
     def check(self, name: str, url: str, found: dict[str, AttachedServer] | None = None) -> None:
         """Refuse a name or an address that is there already.
@@ -139,20 +114,10 @@ class AttachedServers:
         NotFound
             If there is none of that name.
         """
-        with self._lock():
-            found = self.read()
+        with self._file.changed() as found:
             if name not in found:
                 raise NotFound(
                     f"No endpoint called '{name[:128]}' is watched.",
                     hint=nearest(name, found, what="watched endpoints", otherwise="None is: %maas watch URL"),
                 )
-            removed = found.pop(name)
-            self._write(found)
-            return removed
-
-    def _lock(self) -> FileLock:
-        self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        return FileLock(self.path.with_suffix(".lock"))
-
-    def _write(self, servers: dict[str, AttachedServer]) -> None:
-        schema.write_atomic(self.path, schema.encode(_File(list(servers.values()))), mode=0o600)
+            return found.pop(name)
