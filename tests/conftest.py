@@ -46,6 +46,20 @@ def _stop_shared_server(shared_home):
     stop_server(shared_home)
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _withdraw_what_was_published(shared_home):
+    """What one file of tests leaves published or connected is not found by the next."""
+    yield
+    from maas_jupyter.targets.local import LocalTarget
+
+    for name in ("targets.json", "attached.json"):
+        (shared_home / name).unlink(missing_ok=True)
+    if (shared_home / "server").exists():
+        target = LocalTarget(shared_home / "server")
+        for endpoint in target.endpoints():
+            target.unpublish(endpoint.name)
+
+
 def stop_server(home):
     from maas_jupyter.targets.local import LocalTarget
 

@@ -17,6 +17,8 @@ _log = logging.getLogger(__name__)
 
 #: Seconds that a request waits at most for a look at what was slower than this the last time.
 _BRIEF = 0.25
+#: How many times as long a first look may take where there is nothing to answer with before it.
+_FIRST = 10
 
 
 class Feed(Generic[T]):
@@ -79,6 +81,11 @@ class Feed(Generic[T]):
         """Wait for a look that starts now, or for the one under way, until patience ends."""
         self._start()
         await self._wait(self._patience)
+
+    async def first_look(self) -> None:
+        """Wait for the first look, which may import what makes looks possible, much longer than for others."""
+        self._start()
+        await self._wait(_FIRST * self._patience)
 
     def _start(self) -> None:
         if self._pending is None:

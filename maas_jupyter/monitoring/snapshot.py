@@ -246,7 +246,9 @@ class Watcher:
         Unavailable
             If the registry has not answered yet.
         """
-        if name not in self.catalogue:
+        if self.catalogue.total is None:
+            await self._registry.first_look()
+        elif name not in self.catalogue:
             # It may have been registered since the last look.
             await self._registry.look_anew()
         if self.catalogue.total is None:

@@ -286,6 +286,21 @@ def test_a_hanging_registry_is_not_waited_for_and_is_asked_once(models, target, 
     asyncio.run(session())
 
 
+def test_a_first_look_that_takes_long_is_waited_for_by_whom_it_would_refuse(models, target, clock):
+    watcher = Watcher(models, list, [target], interval=INTERVAL, patience=0.5, clock=clock)
+    models.gate.clear()
+
+    async def session():
+        assert (await watcher.snapshot()).registry_error
+        asked = asyncio.create_task(watcher.versions("digits"))
+        done, _ = await asyncio.wait([asked], timeout=0.1)
+        assert not done
+        models.gate.set()
+        assert [row.version for row in (await asked).versions] == ["1"]
+
+    asyncio.run(session())
+
+
 def test_the_registry_is_read_off_the_event_loops_thread(watcher, models):
     asyncio.run(watcher.snapshot())
     assert threading.main_thread() not in models.threads
