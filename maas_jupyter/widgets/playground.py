@@ -179,9 +179,9 @@ def _versions(endpoint: Endpoint) -> list[str]:
 def _row(answer: dict[str, Any]) -> list[str]:
     picture = f'<img src="data:image/png;base64,{answer["picture"]}" alt="" height="24" style="{_THUMB}"> '
     given = (picture if answer["picture"] else "") + f'<span style="opacity:.8">{html.text(answer["given"])}</span>'
-    given += "".join(f"<div>{html.badge('note', 'warn')} {html.text(note)}</div>" for note in answer["notes"])
     if "error" in answer:
         return [error_html(answer["error"]), "", "", "", "", given]
+    given += "".join(f"<div>{html.badge('note', 'warn')} {html.text(note)}</div>" for note in answer["notes"])
     shown = ["", ""]
     if scores := answer["scores"]:
         best = scores[0][1]
