@@ -90,10 +90,11 @@ def test(words: list[str]) -> None:
         call(npm, "run", "--silent", script, cwd=PANEL)
     with tempfile.TemporaryDirectory(prefix="maas-notebooks-") as home:
         call(BIN / "pytest", "--nbval-lax", "--override-ini=testpaths=", "notebooks", env={"MAAS_HOME": home})
-    # One process for each core; a file's tests stay together, since they share what was made for them. A process that
-    # dies ends the run: one put in its place would wait forever for the tests that were lost (pytest-xdist 3.8).
+    # One process for each core, so each computes with one thread; a file's tests stay together, since they share what
+    # was made for them. A process that dies ends the run: one put in its place would wait forever for the tests that
+    # were lost (pytest-xdist 3.8).
     spread = ["--numprocesses", str(min(os.cpu_count() or 1, 4)), "--dist", "loadfile", "--max-worker-restart", "0"]
-    call(BIN / "pytest", *spread)
+    call(BIN / "pytest", *spread, env={"OMP_NUM_THREADS": "1"})
 
 
 def constraints() -> None:
