@@ -155,7 +155,8 @@ class Uploads:
                 with _full_disk_in_words(digest):
                     self._place_manifest(digest, manifest, bytes(data))
             except (FileNotFoundError, FileExistsError):
-                if not self._store.has(digest):  # else it was committed by another client in this moment
+                # Another client has placed it, or has committed all of the bundle, in this moment.
+                if not self.state(digest, MANIFEST_NAME).complete:
                     raise
             self._forget_staging_of_committed(digest)
         return UploadState(len(data), len(data), True)

@@ -32,6 +32,12 @@ def servers(tmp_path):
 
 
 @pytest.fixture
+def kept(tmp_path):
+    """The file of `servers`."""
+    return tmp_path / "home" / "attached.json"
+
+
+@pytest.fixture
 def run_server():
     """Start servers that end with the test."""
     running = []
@@ -246,12 +252,12 @@ def test_an_address_is_normalised(servers, run_server, copied):
         ("http://gpu-box/" + "x" * 3000, "not an address"),
     ],
 )
-def test_what_is_no_address_is_refused(servers, url, said):
+def test_what_is_no_address_is_refused(servers, kept, url, said):
     with pytest.raises(InvalidInput, match=said) as caught:
         attach(servers, url, how_to_set=how_to_set)
     assert "secret" not in str(caught.value)
     assert "http://HOST:PORT" in caught.value.hint
-    assert not servers.path.exists()
+    assert not kept.exists()
 
 
 def test_an_unknown_kind_is_refused_with_what_was_tried(servers, run_server):
@@ -372,7 +378,7 @@ def test_one_that_hangs_holds_up_nothing(servers, run_server, clock):
     asyncio.run(session())
 
 
-def test_a_token_goes_to_its_server_and_nowhere_else(servers, run_server, clock, monkeypatch):
+def test_a_token_goes_to_its_server_and_nowhere_else(servers, kept, run_server, clock, monkeypatch):
     server, metrics = run_server(MLServer), run_server(MLServer)
     server.token = "t0ken"
     with pytest.raises(Unauthorized, match="wants a token") as caught:
@@ -386,7 +392,7 @@ def test_a_token_goes_to_its_server_and_nowhere_else(servers, run_server, clock,
     assert row.state == "ready"
     assert "Bearer t0ken" in {token for _, token in server.seen}
     assert {token for _, token in metrics.seen} == {None}
-    assert "t0ken" not in servers.path.read_text() + repr(attached)
+    assert "t0ken" not in kept.read_text() + repr(attached)
     monkeypatch.setenv("MODEL_TOKEN", "wrong")
     (row,) = asyncio.run(watcher_of(attached, clock).snapshot()).endpoints
     assert (row.name, row.state) == ("*", "unavailable")
@@ -452,15 +458,15 @@ def test_names_and_addresses_are_there_once(servers, run_server):
     assert list(servers.read()) == ["triton", "triton-2", "triton-4"]
 
 
-def test_the_list_is_kept_for_its_owner_and_damage_is_named(servers, tmp_path):
+def test_the_list_is_kept_for_its_owner_and_damage_is_named(servers, kept, tmp_path):
     server = AttachedServer(name="far", url="http://far", kind="Triton", metrics="http://far/metrics")
     servers.add(server)
     assert AttachedServers(tmp_path / "home").read() == {"far": server}
-    assert servers.path.stat().st_mode & 0o777 == 0o600
+    assert kept.stat().st_mode & 0o777 == 0o600
     assert servers.remove("far") == server
     with pytest.raises(NotFound, match="No endpoint called 'far'"):
         servers.remove("far")
-    servers.path.write_text("{")
+    kept.write_text("{")
     with pytest.raises(MaasError, match=r"attached\.json"):
         servers.read()
 

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -22,6 +23,7 @@ from maas_jupyter import schema
 from maas_jupyter.bundle import AlteredBundle
 from maas_jupyter.errors import BundleError, Conflict, InvalidInput, NotFound, Unavailable
 from maas_jupyter.schema import FileEntry, Manifest, Signature
+from maas_jupyter.serving import uploads
 from maas_jupyter.serving.store import STALE_SECONDS, BundleStore
 from maas_jupyter.serving.uploads import OffsetConflict
 
@@ -274,6 +276,21 @@ def test_looks_at_a_bundle_while_another_client_commits_it(store, home, bundles,
             store.delete(digest)
             moment += 1
         assert moment > 1
+
+
+def test_a_manifest_that_two_send_at_once(home, folder, monkeypatch):
+    digest = write_bundle(folder, {"weights.bin": b"0123456789"})
+    manifest = (folder / "maas.json").read_bytes()
+    write = uploads.write_atomic
+
+    def another_comes_first(path, data, **options):
+        write(path, data, **options)
+        monkeypatch.setattr(uploads, "write_atomic", write)
+        with ThreadPoolExecutor(1) as pool:
+            assert pool.submit(send, BundleStore(home), digest, "maas.json", manifest).result().complete
+
+    monkeypatch.setattr(uploads, "write_atomic", another_comes_first)
+    assert send(BundleStore(home), digest, "maas.json", manifest).complete
 
 
 SENDER = """
