@@ -4,10 +4,8 @@ from urllib.parse import quote
 
 import numpy as np
 import pytest
-from jupyter_server.auth import Authorizer
 from test_extension import look_until, versions_of
 from tornado.httpclient import HTTPClientError
-from traitlets.config import Config
 
 from maas_jupyter.errors import NotFound
 from maas_jupyter.serving.record import read_record
@@ -234,47 +232,3 @@ async def test_of_a_registry_that_is_a_file_the_program_that_shows_its_pages_is_
     assert answer["mlflow_url"] is None
     words = shlex.split(answer["mlflow_command"])
     assert words == ["mlflow", "ui", "--backend-store-uri", f"sqlite:///{maas_home / 'mlflow.db'}"]
-
-
-EVERY = [
-    ("GET", ("targets",)),
-    ("POST", (*ENDPOINT, "publish")),
-    ("POST", (*ENDPOINT, "promote")),
-    ("POST", (*ENDPOINT, "rollback")),
-    ("POST", (*ENDPOINT, "load")),
-    ("POST", (*ENDPOINT, "unload")),
-    ("POST", (*ENDPOINT, "unpublish")),
-    ("POST", ("targets", "local", "start")),
-    ("POST", ("targets", "local", "stop")),
-    ("GET", (*ENDPOINT, "curl")),
-    ("PUT", ("models", "square", "aliases", "best")),
-    ("DELETE", ("models", "square", "versions")),
-    ("DELETE", ("models", "square", "versions", "1")),
-]
-
-
-@pytest.mark.parametrize(("method", "path"), EVERY)
-async def test_the_anonymous_do_nothing(jp_fetch, maas_home, method, path):
-    body = "{}" if method in ("POST", "PUT") else None
-    with pytest.raises(HTTPClientError) as caught:
-        await jp_fetch("maas-jupyter", *path, method=method, body=body, headers={"Authorization": ""})
-    assert caught.value.code == 403
-    assert not maas_home.exists()
-
-
-class OnlyReading(Authorizer):
-    def is_authorized(self, handler, user, action, resource):
-        return action == "read"
-
-
-class TestReadersOnly:
-    @pytest.fixture
-    def jp_server_config(self, jp_server_config):
-        return Config(
-            {**jp_server_config, "ServerApp": {**jp_server_config.ServerApp, "authorizer_class": OnlyReading}}
-        )
-
-    @pytest.mark.parametrize(("method", "path"), [each for each in EVERY if each[0] != "GET"])
-    async def test_who_may_only_read_changes_nothing(self, refused, maas_home, method, path):
-        assert (await refused(method, *path))[0] == 403
-        assert not maas_home.exists()

@@ -7,10 +7,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from jupyter_server.auth import Authorizer
 from test_extension import look_until, snapshot_of
 from tornado.httpclient import HTTPClientError
-from traitlets.config import Config
 
 from maas_jupyter.targets.connections import Connection, Connections
 
@@ -109,24 +107,6 @@ async def test_the_anonymous_attach_nothing(jp_fetch, triton):
         assert (await refused(delete(jp_fetch, "gpu", headers=headers)))[0] == 403
         assert (await refused(jp_fetch("maas-jupyter", "attached", headers=headers)))[0] == 403
     assert triton.seen == []
-
-
-class OnlyReading(Authorizer):
-    def is_authorized(self, handler, user, action, resource):
-        return action == "read"
-
-
-class TestReadersOnly:
-    @pytest.fixture
-    def jp_server_config(self, jp_server_config):
-        return Config(
-            {**jp_server_config, "ServerApp": {**jp_server_config.ServerApp, "authorizer_class": OnlyReading}}
-        )
-
-    async def test_who_may_only_read_attaches_nothing(self, jp_fetch, triton):
-        assert await listed(jp_fetch) == []
-        assert (await refused(post(jp_fetch, {"url": triton.url})))[0] == 403
-        assert (await refused(delete(jp_fetch, "gpu")))[0] == 403
 
 
 async def test_a_damaged_list_is_named_and_hides_nothing_else(jp_fetch, maas_home):

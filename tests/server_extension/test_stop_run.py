@@ -1,10 +1,8 @@
 import json
 
 import pytest
-from jupyter_server.auth import Authorizer
 from test_extension import look_until, snapshot_of
 from tornado.httpclient import HTTPClientError
-from traitlets.config import Config
 
 from maas_jupyter.runs import RunFolder, RunState
 
@@ -74,22 +72,3 @@ async def test_looking_does_not_stop(jp_fetch, running):
     error = await refused(jp_fetch("maas-jupyter", "runs", "abc123", "stop"))
     assert error.code == 405
     assert not running.stop_requested()
-
-
-class OnlyReading(Authorizer):
-    def is_authorized(self, handler, user, action, resource):
-        return action == "read"
-
-
-class TestReadersOnly:
-    @pytest.fixture
-    def jp_server_config(self, jp_server_config):
-        return Config(
-            {**jp_server_config, "ServerApp": {**jp_server_config.ServerApp, "authorizer_class": OnlyReading}}
-        )
-
-    async def test_who_may_only_read_stops_nothing(self, jp_fetch, running):
-        assert (await snapshot_of(jp_fetch))["runs"]
-        error = await refused(stop(jp_fetch, "abc123"))
-        assert error.code == 403
-        assert not running.stop_requested()
