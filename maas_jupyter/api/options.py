@@ -31,6 +31,8 @@ seed : int
     The same seed on the same machine gives the same weights.
 source : str
     Code that is kept with the comparison.
+model : str or Endpoint
+    Name of the endpoint.
 on : str
     Where it is published: a target's name; local by default.
 reason : str

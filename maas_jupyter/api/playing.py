@@ -50,8 +50,7 @@ def play(model: EndpointArgument, *, on: str | None = None) -> Any:
 
     Parameters
     ----------
-    model : str or Endpoint
-        Name of the endpoint.
+    %(model)s
     %(on)s
 
     Returns

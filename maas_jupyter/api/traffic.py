@@ -18,8 +18,7 @@ def promote(model: EndpointArgument, *, reason: str = "", on: str | None = None)
 
     Parameters
     ----------
-    model : str or Endpoint
-        Name of the endpoint.
+    %(model)s
     %(reason)s
     %(on)s
 
@@ -44,8 +43,7 @@ def rollback(model: EndpointArgument, *, reason: str = "", on: str | None = None
 
     Parameters
     ----------
-    model : str or Endpoint
-        Name of the endpoint.
+    %(model)s
     %(reason)s
     %(on)s
 
@@ -70,8 +68,7 @@ def load(model: EndpointArgument, *, reason: str = "", on: str | None = None) ->
 
     Parameters
     ----------
-    model : str or Endpoint
-        Name of the endpoint.
+    %(model)s
     %(reason)s
     %(on)s
 
@@ -96,8 +93,7 @@ def unload(model: EndpointArgument, *, reason: str = "", on: str | None = None) 
 
     Parameters
     ----------
-    model : str or Endpoint
-        Name of the endpoint.
+    %(model)s
     %(reason)s
     %(on)s
 
@@ -120,8 +116,7 @@ def unpublish(model: EndpointArgument, *, reason: str = "", on: str | None = Non
 
     Parameters
     ----------
-    model : str or Endpoint
-        Name of the endpoint.
+    %(model)s
     %(reason)s
     %(on)s
 

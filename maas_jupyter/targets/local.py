@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from maas_jupyter import config, schema
@@ -94,27 +94,24 @@ class LocalTarget:
 
     def promote(self, name: str, *, reason: str = "") -> Endpoint:
         """Move traffic; starts the server where that is needed. See `Target`."""
-        self.endpoint(name)
-        client = self.client()
-        return self._serving_endpoint(client.promote(name, user=user_name(), reason=reason), client)
+        return self._change(name, lambda client: client.promote(name, user=user_name(), reason=reason))
 
     def rollback(self, name: str, *, reason: str = "") -> Endpoint:
         """Move traffic; starts the server where that is needed. See `Target`."""
-        self.endpoint(name)
-        client = self.client()
-        return self._serving_endpoint(client.rollback(name, user=user_name(), reason=reason), client)
+        return self._change(name, lambda client: client.rollback(name, user=user_name(), reason=reason))
 
     def load(self, name: str, *, reason: str = "") -> Endpoint:
         """Bring a model back into memory; starts the server where that is needed. See `Target`."""
-        self.endpoint(name)
-        client = self.client()
-        return self._serving_endpoint(client.load(name, user=user_name(), reason=reason), client)
+        return self._change(name, lambda client: client.load(name, user=user_name(), reason=reason))
 
     def unload(self, name: str, *, reason: str = "") -> Endpoint:
         """Take a model out of memory; starts the server where that is needed. See `Target`."""
+        return self._change(name, lambda client: client.unload(name, user=user_name(), reason=reason))
+
+    def _change(self, name: str, change: Callable[[ServingClient], ModelStatus]) -> Endpoint:
         self.endpoint(name)
         client = self.client()
-        return self._serving_endpoint(client.unload(name, user=user_name(), reason=reason), client)
+        return self._serving_endpoint(change(client), client)
 
     def history(self, name: str) -> History:
         """Return what served when, also of a model that was withdrawn; the server need not run."""
